@@ -1,0 +1,1 @@
+//! What a broker does for admin clients, by writing znodes.

@@ -1,0 +1,1 @@
+//! THE TABLE: what this broker speaks, one row an API.

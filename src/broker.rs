@@ -1,0 +1,1 @@
+//! The broker: the struct of its parts.

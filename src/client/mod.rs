@@ -1,0 +1,1 @@
+//! Requests this broker sends to other brokers.

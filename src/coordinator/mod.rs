@@ -1,0 +1,1 @@
+//! Coordinators: pure shards and the runtime that feeds them.

@@ -1,0 +1,1 @@
+//! This broker's life in ZooKeeper: session, registration, watches.

@@ -1,0 +1,1 @@
+//! Counters under Kafka's MBean names.

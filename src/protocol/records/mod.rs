@@ -1,0 +1,1 @@
+//! Record batches: header, records, builders, control records, old formats, compression.

@@ -1,0 +1,1 @@
+//! Partitions: leadership, high watermark, reads, waiting.

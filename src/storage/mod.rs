@@ -1,0 +1,3 @@
+//! The log on disk: Kafka's files, byte for byte.
+
+pub mod fs;

@@ -1,0 +1,1 @@
+//! Kafka's operations on znodes, typed.

@@ -1,0 +1,1 @@
+//! The store: how a broker reads, writes and watches znodes.

@@ -1,0 +1,1 @@
+//! The znode tree: pure, one transaction at a time.
