@@ -38,7 +38,7 @@ pub trait Fs: Send + Sync + 'static {
     /// Names in a directory, in no order. Names that are not UTF-8 are left out.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
     /// Size of a file in bytes; `NotFound` when it is missing.
-    fn len(&self, path: &Path) -> io::Result<u64>;
+    fn size(&self, path: &Path) -> io::Result<u64>;
     /// Time of last modification, in milliseconds since the epoch.
     fn modified_ms(&self, path: &Path) -> io::Result<i64>;
     /// Creates a directory and its parents.
@@ -54,7 +54,7 @@ pub trait Fs: Send + Sync + 'static {
 
     /// Whether the path exists.
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        match self.len(path) {
+        match self.size(path) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -64,7 +64,7 @@ pub trait Fs: Send + Sync + 'static {
     /// Reads a whole file of at most `limit` bytes; a longer one is `InvalidData`.
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let file = self.open(path, Open::Read)?;
-        let len = file.len()?;
+        let len = file.size()?;
         if len > limit {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -84,7 +84,7 @@ pub trait File: Send + Sync + 'static {
     /// Writes all of `slices`, one after another, at `position`, which may be past the end.
     fn write_all_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<()>;
     /// Size in bytes.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
     /// Cuts or zero-extends the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Makes content and size durable (`fdatasync`).
