@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod config;
 pub mod protocol;
+pub mod shutdown;
 // Floor 1, machines: pure.
 pub mod controller;
 pub mod coordinator;

@@ -1,1 +1,6 @@
-//! Listeners, connections, frames.
+//! Listeners, connections, frames: bytes in, bytes out. Knows nothing of what a request means.
+
+pub mod connection;
+pub mod limits;
+pub mod listener;
+pub mod outgoing;

@@ -1,0 +1,193 @@
+//! A broker's configuration, typed: what the code reads while it runs, with Kafka's start-up checks
+//! (`KafkaConfig.validateValues`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::listeners::{Listeners, SecurityProtocol};
+use super::load::{ConfigErrors, Settings};
+
+/// Parsed once at start.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// What the operator set; everything that is read rarely stays there.
+    pub settings: Settings,
+    /// `broker.id`; `None` = take it from meta.properties or generate it.
+    pub broker_id: Option<i32>,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// `zookeeper.connect`.
+    pub zookeeper_connect: String,
+    /// `zookeeper.session.timeout.ms`.
+    pub zookeeper_session_timeout: Duration,
+    /// `zookeeper.connection.timeout.ms`.
+    pub zookeeper_connection_timeout: Duration,
+    /// Endpoints.
+    pub listeners: Listeners,
+    /// `log.dirs`, or `log.dir`.
+    pub log_dirs: Vec<PathBuf>,
+    /// `num.partitions`.
+    pub num_partitions: i32,
+    /// `default.replication.factor`.
+    pub default_replication_factor: i16,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics: bool,
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
+    /// `request.timeout.ms`.
+    pub request_timeout: Duration,
+}
+
+fn optional_ms(settings: &Settings, name: &str) -> Option<Duration> {
+    settings.get(name).filter(|value| !value.is_empty()).map(|_| ms(settings, name))
+}
+
+fn ms(settings: &Settings, name: &str) -> Duration {
+    Duration::from_millis(settings.number(name).max(0) as u64)
+}
+
+impl BrokerConfig {
+    /// Checks everything, and reports every fault at once.
+    pub fn from_settings(settings: Settings) -> Result<BrokerConfig, ConfigErrors> {
+        let mut errors = Vec::new();
+        let listeners = Listeners::from_settings(&settings).map_err(|error| errors.push(error)).ok();
+        if let Some(listeners) = &listeners {
+            errors.extend(unsupported_security(listeners));
+        }
+        errors.extend(cross_checks(&settings));
+        let (Some(listeners), true) = (listeners, errors.is_empty()) else {
+            return Err(ConfigErrors(errors));
+        };
+        let session_timeout = ms(&settings, "zookeeper.session.timeout.ms");
+        let broker_id = i32::try_from(settings.number("broker.id")).ok().filter(|id| *id >= 0);
+        Ok(BrokerConfig {
+            broker_id,
+            rack: settings.set("broker.rack").filter(|rack| !rack.is_empty()).map(str::to_owned),
+            zookeeper_connect: settings.text("zookeeper.connect").to_owned(),
+            zookeeper_session_timeout: session_timeout,
+            zookeeper_connection_timeout: optional_ms(&settings, "zookeeper.connection.timeout.ms")
+                .unwrap_or(session_timeout),
+            listeners,
+            log_dirs: log_dirs(&settings),
+            num_partitions: settings.number("num.partitions") as i32,
+            default_replication_factor: settings.number("default.replication.factor") as i16,
+            auto_create_topics: settings.flag("auto.create.topics.enable"),
+            delete_topics: settings.flag("delete.topic.enable"),
+            request_timeout: ms(&settings, "request.timeout.ms"),
+            settings,
+        })
+    }
+
+    /// A duration key in milliseconds.
+    pub fn ms(&self, name: &str) -> Duration {
+        ms(&self.settings, name)
+    }
+}
+
+fn log_dirs(settings: &Settings) -> Vec<PathBuf> {
+    let dirs = settings.list("log.dirs");
+    let dirs = if dirs.is_empty() { settings.list("log.dir") } else { dirs };
+    dirs.into_iter().map(PathBuf::from).collect()
+}
+
+fn unsupported_security(listeners: &Listeners) -> Vec<String> {
+    let secured = listeners.bind.iter().filter(|endpoint| endpoint.security != SecurityProtocol::Plaintext);
+    secured
+        .map(|endpoint| {
+            format!(
+                "listener {} asks for {}, which this release does not serve yet; only PLAINTEXT listeners work",
+                endpoint.listener,
+                endpoint.security.name()
+            )
+        })
+        .collect()
+}
+
+fn cross_checks(settings: &Settings) -> Vec<String> {
+    let mut errors = Vec::new();
+    let mut require = |holds: bool, text: &str| {
+        if !holds {
+            errors.push(text.to_owned());
+        }
+    };
+    let number = |name: &str| settings.number(name);
+    require(
+        !settings.text("zookeeper.connect").is_empty(),
+        "zookeeper.connect is missing: name the ensemble, for example zk1:2181,zk2:2181/kafka",
+    );
+    require(
+        !settings.text("zookeeper.connect").is_empty() || settings.set("process.roles").is_none(),
+        "process.roles asks for KRaft; Ottla works with ZooKeeper only",
+    );
+    let id = number("broker.id");
+    if settings.flag("broker.id.generation.enable") {
+        require(
+            (-1..=number("reserved.broker.max.id")).contains(&id),
+            "broker.id must be between -1 and reserved.broker.max.id",
+        );
+    } else {
+        require(id >= 0, "broker.id must be 0 or more when broker.id.generation.enable is false");
+    }
+    let retention = settings.get("log.retention.ms").map(|_| number("log.retention.ms"));
+    require(retention.is_none_or(|ms| ms == -1 || ms > 0), "log.retention.ms must be -1 or more than 0");
+    require(
+        number("replica.fetch.wait.max.ms") <= number("replica.socket.timeout.ms"),
+        "replica.fetch.wait.max.ms must not be more than replica.socket.timeout.ms",
+    );
+    require(
+        number("replica.fetch.wait.max.ms") <= number("replica.lag.time.max.ms"),
+        "replica.fetch.wait.max.ms must not be more than replica.lag.time.max.ms",
+    );
+    require(
+        number("queued.max.request.bytes") <= 0
+            || number("queued.max.request.bytes") >= number("socket.request.max.bytes"),
+        "queued.max.request.bytes must be at least socket.request.max.bytes",
+    );
+    require(
+        number("max.connections.per.ip") > 0 || !settings.list("max.connections.per.ip.overrides").is_empty(),
+        "max.connections.per.ip can be 0 only with max.connections.per.ip.overrides",
+    );
+    require(
+        number("connection.failed.authentication.delay.ms") < number("connections.max.idle.ms"),
+        "connection.failed.authentication.delay.ms must be less than connections.max.idle.ms",
+    );
+    require(
+        settings.text("controller.listener.names").is_empty(),
+        "controller.listener.names is for KRaft; remove it",
+    );
+    require(!log_dirs(settings).is_empty(), "log.dirs names no directory");
+    errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(pairs: &[(&str, &str)]) -> Result<BrokerConfig, ConfigErrors> {
+        let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        BrokerConfig::from_settings(Settings::from_pairs(pairs).expect("valid keys").0)
+    }
+
+    #[test]
+    fn a_short_file_is_enough() {
+        let config =
+            config(&[("zookeeper.connect", "zk:2181/kafka"), ("log.dirs", "/a, /b")]).expect("valid");
+        assert_eq!(config.broker_id, None);
+        assert_eq!(config.log_dirs, [PathBuf::from("/a"), PathBuf::from("/b")]);
+        assert_eq!(config.zookeeper_connection_timeout, Duration::from_secs(18));
+    }
+
+    #[test]
+    fn every_fault_is_reported_at_once() {
+        let errors = config(&[
+            ("broker.id", "2000"),
+            ("listeners", "SSL://:9093"),
+            ("security.inter.broker.protocol", "SSL"),
+            ("log.retention.ms", "0"),
+        ])
+        .expect_err("four faults");
+        assert_eq!(errors.0.len(), 4, "{errors}");
+        assert!(errors.0[0].contains("SSL"));
+        assert!(errors.0[1].starts_with("zookeeper.connect is missing"));
+    }
+}

@@ -1,0 +1,69 @@
+//! Keys that name a Java class. What Ottla does natively is accepted by name; anything else is a refusal that
+//! names the key, because silently ignoring a policy or an authorizer would change what the operator relies on.
+
+use std::collections::BTreeMap;
+
+/// Key, and the classes for which Ottla has an equivalent.
+const CLASS_KEYS: &[(&str, &[&str])] = &[
+    ("alter.config.policy.class.name", &[]),
+    ("authorizer.class.name", &[]),
+    ("client.quota.callback.class", &[]),
+    ("create.topic.policy.class.name", &[]),
+    (
+        "principal.builder.class",
+        &["org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"],
+    ),
+    ("replica.selector.class", &[]),
+    (
+        "remote.log.metadata.manager.class.name",
+        &["org.apache.kafka.server.log.remote.metadata.storage.TopicBasedRemoteLogMetadataManager"],
+    ),
+    ("remote.log.storage.manager.class.name", &[]),
+    ("sasl.client.callback.handler.class", &[]),
+    ("sasl.login.callback.handler.class", &[]),
+    ("sasl.login.class", &[]),
+    ("sasl.server.callback.handler.class", &[]),
+    ("security.providers", &[]),
+    ("ssl.engine.factory.class", &[]),
+    ("zookeeper.clientCnxnSocket", &["org.apache.zookeeper.ClientCnxnSocketNIO"]),
+];
+
+/// Reporters run inside a JVM; without them metrics are still served, so they are not refused.
+const HARMLESS: &[&str] = &["metric.reporters", "kafka.metrics.reporters", "auto.include.jmx.reporter"];
+
+/// One line for each key whose class cannot be honoured.
+pub fn refusals(values: &BTreeMap<String, String>) -> Vec<String> {
+    debug_assert!(CLASS_KEYS.iter().all(|(name, _)| !HARMLESS.contains(name)));
+    let mut refused = Vec::new();
+    for (name, value) in values {
+        let base =
+            name.strip_prefix("listener.name.").and_then(|rest| rest.split_once('.')).map(|(_, key)| key);
+        let name_without_listener = base.unwrap_or(name);
+        let Some((_, honoured)) = CLASS_KEYS.iter().find(|(key, _)| *key == name_without_listener) else {
+            continue;
+        };
+        if !value.is_empty() && !honoured.contains(&value.as_str()) {
+            refused.push(format!(
+                "{name} = {value} names a Java class that this broker cannot run; remove the key, or keep a Kafka broker for it"
+            ));
+        }
+    }
+    refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_honoured_or_refused_by_name() {
+        let one = |key: &str, value: &str| refusals(&BTreeMap::from([(key.to_owned(), value.to_owned())]));
+        assert!(one("authorizer.class.name", "")[..].is_empty());
+        assert!(one("metric.reporters", "com.example.Reporter").is_empty());
+        let refusal = one("create.topic.policy.class.name", "com.example.Policy");
+        assert!(refusal[0].contains("create.topic.policy.class.name = com.example.Policy"));
+        assert_eq!(one("listener.name.internal.principal.builder.class", "com.example.B").len(), 1);
+        let default = "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder";
+        assert!(one("principal.builder.class", default).is_empty());
+    }
+}
