@@ -1,1 +1,4 @@
 //! What a broker does for admin clients, by writing znodes.
+
+pub mod assignment;
+pub mod validation;

@@ -1,1 +1,3 @@
 //! What the cluster looks like to clients.
+
+pub mod image;
