@@ -1,1 +1,217 @@
-//! THE TABLE: what this broker speaks, one row an API.
+//! THE TABLE: what this broker speaks, one row an API, one file a handler.
+//!
+//! Dispatch, ApiVersions, metrics and the support table of README.md derive from it. A handler takes a decoded
+//! request and returns an [`Answer`]; errors are codes inside it. Knows nothing of sockets.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::broker::Broker;
+use crate::protocol::api_key::ApiKey;
+use crate::protocol::frame::{Frame, encode_response};
+use crate::protocol::header::RequestHeader;
+use crate::protocol::messages::Request;
+use crate::protocol::wire::Reader;
+
+/// Who asks, as far as the connection knows.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Listener the connection came in on.
+    pub listener: Arc<str>,
+    /// The peer.
+    pub peer: SocketAddr,
+}
+
+impl Caller {
+    /// A caller on a listener without authentication.
+    pub fn new(listener: Arc<str>, peer: SocketAddr) -> Caller {
+        Caller { listener, peer }
+    }
+
+    /// The peer's address as Java prints it (`/127.0.0.1`), which is how group records hold it.
+    pub fn java_host(&self) -> String {
+        match self.peer.ip().to_canonical() {
+            IpAddr::V4(address) => format!("/{address}"),
+            IpAddr::V6(address) => {
+                let groups: Vec<String> = address.segments().iter().map(|group| format!("{group:x}")).collect();
+                format!("/{}", groups.join(":"))
+            }
+        }
+    }
+}
+
+/// One request on its way: who asks, and what its header says.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// Version of the request.
+    pub version: i16,
+    /// The client's name for itself; empty when it gives none.
+    pub client_id: &'a str,
+}
+
+/// A future that a connection keeps while it serves the next requests.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What a handler gives.
+pub enum Answer<R> {
+    /// The response.
+    Now(R),
+    /// The response, after some waiting that needs nothing of the connection.
+    Later(Later<R>),
+    /// No response (acks = 0).
+    Nothing,
+    /// The protocol has no answer but to close, for this reason.
+    Close(String),
+}
+
+/// The same, encoded.
+pub enum Reply {
+    /// Send this.
+    Respond(Frame),
+    /// Send what this gives, in its turn; nothing when it gives nothing.
+    Later(Later<Option<Frame>>),
+    /// Send nothing.
+    Nothing,
+    /// Close, for this reason.
+    Close(String),
+}
+
+/// Serves one frame (without its size).
+pub async fn dispatch(broker: &Arc<Broker>, caller: &Caller, frame: Bytes) -> Reply {
+    let mut reader = Reader::new(frame);
+    let (header, key) = match RequestHeader::decode(&mut reader) {
+        Ok(decoded) => decoded,
+        Err(error) => return Reply::Close(format!("a request header cannot be read: {error}")),
+    };
+    if !key.versions().contains(&header.api_version) && key != ApiKey::ApiVersions {
+        return Reply::Close(format!(
+            "{} version {} is not one of {:?}; the client should ask ApiVersions first",
+            key.name(),
+            header.api_version,
+            key.versions()
+        ));
+    }
+    broker.metrics.requests.count(key);
+    serve(broker, caller, key, &header, reader).await
+}
+
+/// Decodes, calls the handler, encodes.
+async fn answer<'a, R, F, A>(call: (&'a Caller, &'a RequestHeader), mut reader: Reader, handler: F) -> Reply
+where
+    R: Request,
+    F: FnOnce(R, Call<'a>) -> A,
+    A: Future<Output = Answer<R::Response>>,
+    R::Response: Send + 'static,
+{
+    let (caller, header) = call;
+    let version = header.api_version;
+    let request = match R::decode(&mut reader, version) {
+        Ok(request) => request,
+        Err(error) => return Reply::Close(format!("{} version {version} cannot be read: {error}", R::NAME)),
+    };
+    let client_id = header.client_id.as_deref().unwrap_or("");
+    let correlation_id = header.correlation_id;
+    match handler(request, Call { caller, version, client_id }).await {
+        Answer::Now(response) => match encode_response(R::KEY, version, correlation_id, &response) {
+            Ok(frame) => Reply::Respond(frame),
+            Err(error) => Reply::Close(format!("the answer to {} cannot be written: {error}", R::NAME)),
+        },
+        Answer::Later(response) => Reply::Later(Box::pin(async move {
+            let response = response.await;
+            encode_response(R::KEY, version, correlation_id, &response)
+                .inspect_err(|error| tracing::error!(api = R::NAME, %error, "an answer cannot be written"))
+                .ok()
+        })),
+        Answer::Nothing => Reply::Nothing,
+        Answer::Close(why) => Reply::Close(why),
+    }
+}
+
+/// One row an API: its key, its handler, and whether it does what Kafka's does (`served`) or refuses in Kafka's
+/// words because the part behind it is not built yet (`open`).
+macro_rules! api_table {
+    ($($key:ident $status:ident $($handler:ident)::+;)*) => {
+        async fn serve(broker: &Arc<Broker>, caller: &Caller, key: ApiKey, header: &RequestHeader, reader: Reader) -> Reply {
+            match key {
+                // Boxed, so that a connection's own future stays as small as its hottest handlers.
+                $(ApiKey::$key => api_table!(@call $key, (caller, header), reader, |request, call| $($handler)::+(broker, request, call)),)*
+            }
+        }
+
+        /// Every API with its status, in the order of the table.
+        pub const TABLE: &[(ApiKey, &str)] = &[$((ApiKey::$key, stringify!($status)),)*];
+    };
+    (@call Produce, $call:expr, $reader:expr, $handler:expr) => { answer($call, $reader, $handler).await };
+    (@call Fetch, $call:expr, $reader:expr, $handler:expr) => { answer($call, $reader, $handler).await };
+    (@call $key:ident, $call:expr, $reader:expr, $handler:expr) => { Box::pin(answer($call, $reader, $handler)).await };
+}
+
+api_table! {
+    Produce served produce::handle;
+    Fetch served fetch::handle;
+    ListOffsets served list_offsets::handle;
+    Metadata served metadata::handle;
+    LeaderAndIsr served leader_and_isr::handle;
+    StopReplica served stop_replica::handle;
+    UpdateMetadata served update_metadata::handle;
+    ControlledShutdown open refuse::controlled_shutdown;
+    OffsetCommit served offset_commit::handle;
+    OffsetFetch served offset_fetch::handle;
+    FindCoordinator served find_coordinator::handle;
+    JoinGroup served join_group::handle;
+    Heartbeat served heartbeat::handle;
+    LeaveGroup served leave_group::handle;
+    SyncGroup served sync_group::handle;
+    DescribeGroups served describe_groups::handle;
+    ListGroups served list_groups::handle;
+    SaslHandshake open refuse::sasl_handshake;
+    ApiVersions served api_versions::handle;
+    CreateTopics served create_topics::handle;
+    DeleteTopics served delete_topics::handle;
+    DeleteRecords served delete_records::handle;
+    InitProducerId served init_producer_id::handle;
+    OffsetForLeaderEpoch served offset_for_leader_epoch::handle;
+    AddPartitionsToTxn open refuse::add_partitions_to_txn;
+    AddOffsetsToTxn open refuse::add_offsets_to_txn;
+    EndTxn open refuse::end_txn;
+    WriteTxnMarkers open refuse::write_txn_markers;
+    TxnOffsetCommit open refuse::txn_offset_commit;
+    DescribeAcls open refuse::describe_acls;
+    CreateAcls open refuse::create_acls;
+    DeleteAcls open refuse::delete_acls;
+    DescribeConfigs served describe_configs::handle;
+    AlterConfigs served alter_configs::handle;
+    AlterReplicaLogDirs open refuse::alter_replica_log_dirs;
+    DescribeLogDirs served describe_log_dirs::handle;
+    SaslAuthenticate open refuse::sasl_authenticate;
+    CreatePartitions served create_partitions::handle;
+    CreateDelegationToken open refuse::create_delegation_token;
+    RenewDelegationToken open refuse::renew_delegation_token;
+    ExpireDelegationToken open refuse::expire_delegation_token;
+    DescribeDelegationToken open refuse::describe_delegation_token;
+    DeleteGroups served delete_groups::handle;
+    ElectLeaders open refuse::elect_leaders;
+    IncrementalAlterConfigs served incremental_alter_configs::handle;
+    AlterPartitionReassignments open refuse::alter_partition_reassignments;
+    ListPartitionReassignments open refuse::list_partition_reassignments;
+    OffsetDelete served offset_delete::handle;
+    DescribeClientQuotas open refuse::describe_client_quotas;
+    AlterClientQuotas open refuse::alter_client_quotas;
+    DescribeUserScramCredentials open refuse::describe_user_scram_credentials;
+    AlterUserScramCredentials open refuse::alter_user_scram_credentials;
+    AlterPartition open refuse::alter_partition;
+    UpdateFeatures open refuse::update_features;
+    Envelope open refuse::envelope;
+    DescribeCluster served describe_cluster::handle;
+    DescribeProducers served describe_producers::handle;
+    DescribeTransactions open refuse::describe_transactions;
+    ListTransactions open refuse::list_transactions;
+    AllocateProducerIds served allocate_producer_ids::handle;
+    ConsumerGroupHeartbeat served consumer_group::heartbeat;
+    ConsumerGroupDescribe served consumer_group::describe;
+}

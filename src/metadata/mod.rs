@@ -1,3 +1,7 @@
-//! What the cluster looks like to clients.
+//! What the cluster looks like: the image that UpdateMetadata maintains, and the one cell that holds it.
+//!
+//! Knows nothing of ZooKeeper and of the logs.
 
+pub mod cache;
 pub mod image;
+pub mod update;

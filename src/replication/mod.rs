@@ -1,1 +1,12 @@
-//! Partitions: leadership, high watermark, reads, waiting.
+//! Partitions on this broker: who leads them, what is committed, who waits for it.
+//!
+//! Lock order, outer to inner, never across an await: `ReplicaManager.partitions` -> `Partition.state` ->
+//! the log's own. Knows nothing of API versions and connections.
+
+pub mod become_replica;
+pub mod fetch;
+pub mod fetch_session;
+pub mod offsets_for;
+pub mod partition;
+pub mod purgatory;
+pub mod replica_manager;

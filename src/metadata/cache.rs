@@ -1,0 +1,53 @@
+//! The one cell that holds the current [`Image`]: readers never wait, a writer replaces the whole.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
+
+use super::image::{Image, Update};
+use crate::protocol::ids::TopicPartition;
+
+/// Holds the image; cheap to read from any thread.
+#[derive(Debug)]
+pub struct MetadataCache {
+    image: ArcSwap<Image>,
+    writing: Mutex<()>,
+    version: watch::Sender<u64>,
+}
+
+impl Default for MetadataCache {
+    fn default() -> MetadataCache {
+        MetadataCache {
+            image: ArcSwap::default(),
+            writing: Mutex::default(),
+            version: watch::Sender::new(0),
+        }
+    }
+}
+
+impl MetadataCache {
+    /// The image now. Hold it for one request: several looks must agree.
+    pub fn image(&self) -> Guard<Arc<Image>> {
+        self.image.load()
+    }
+
+    /// Applies an UpdateMetadata and returns the partitions that it deletes.
+    pub fn apply(&self, update: &Update) -> Vec<TopicPartition> {
+        let deleted = {
+            let _one_writer = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let applied = self.image.load().apply(update);
+            self.image.store(Arc::new(applied.image));
+            applied.deleted
+        };
+        self.version.send_modify(|version| *version += 1);
+        deleted
+    }
+
+    /// Hears of every change after this call: take it, look at the image, then wait.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        let mut changes = self.version.subscribe();
+        changes.mark_unchanged();
+        changes
+    }
+}

@@ -1,0 +1,208 @@
+//! What a controller's LeaderAndIsr and StopReplica do here (`ReplicaManager.becomeLeaderOrFollower`,
+//! `stopReplicas`). Each partition gets its own code; one bad partition does not stop the others.
+
+use std::sync::{Arc, PoisonError};
+
+use super::partition::{Leadership, Partition, Role, State};
+use super::replica_manager::ReplicaManager;
+use crate::protocol::error_code::ErrorCode;
+use crate::protocol::ids::{TopicPartition, Uuid};
+use crate::protocol::messages::leader_and_isr::LeaderAndIsrPartitionState;
+use crate::storage::log::Log;
+
+/// One partition of a LeaderAndIsr, and its answer.
+#[derive(Debug)]
+pub struct Became {
+    /// Which.
+    pub tp: TopicPartition,
+    /// Topic id of the request.
+    pub topic_id: Uuid,
+    /// How it went.
+    pub code: ErrorCode,
+    /// The role it took, when it took one, with the leader epoch.
+    pub taken: Option<(Role, i32)>,
+}
+
+/// One partition of a StopReplica.
+#[derive(Clone, Debug)]
+pub struct StopAsk {
+    /// Which.
+    pub tp: TopicPartition,
+    /// Leader epoch; -1 none, -2 the topic is being deleted.
+    pub leader_epoch: i32,
+    /// Remove the log too.
+    pub delete: bool,
+}
+
+const EPOCH_DURING_DELETE: i32 = -2;
+const NO_EPOCH: i32 = -1;
+
+impl ReplicaManager {
+    /// Applies the partitions of one LeaderAndIsr, in order.
+    pub fn become_replicas(&self, asked: &[(TopicPartition, Uuid, &LeaderAndIsrPartitionState)]) -> Vec<Became> {
+        let _one_change = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let became: Vec<Became> =
+            asked.iter().map(|(tp, topic_id, state)| self.become_one(tp, *topic_id, state)).collect();
+        // One durable write for all the new directories instead of one each.
+        if let Err(error) = self.logs.sync_created() {
+            tracing::error!(%error, "new log directories could not be made durable; their log directory goes offline");
+        }
+        became
+    }
+
+    fn become_one(&self, tp: &TopicPartition, topic_id: Uuid, asked: &LeaderAndIsrPartitionState) -> Became {
+        let answer = |code, taken| Became { tp: tp.clone(), topic_id, code, taken };
+        let leadership = self.leadership(asked);
+        if let Some(partition) = self.partition(&tp.topic, tp.partition) {
+            let code = self.check_change(&partition, topic_id, asked);
+            if code != ErrorCode::None {
+                return answer(code, None);
+            }
+            let role = leadership.role;
+            let failed = self.take_role(&partition, topic_id, leadership).err();
+            return answer(failed.unwrap_or(ErrorCode::None), failed.is_none().then_some((role, asked.leader_epoch)));
+        }
+        if !asked.replicas.contains(&self.broker_id) {
+            return answer(ErrorCode::UnknownTopicOrPartition, None);
+        }
+        let log = match self.open_log(tp, topic_id, asked.is_new) {
+            Ok(log) => log,
+            Err(code) => return answer(code, None),
+        };
+        let role = leadership.role;
+        let partition = Partition::new(tp.clone(), State { leadership, topic_id, log: Some(log.clone()) });
+        if let Err(code) = begin_role(&partition.lock(), &log) {
+            return answer(code, None);
+        }
+        self.insert(partition);
+        answer(ErrorCode::None, Some((role, asked.leader_epoch)))
+    }
+
+    fn leadership(&self, asked: &LeaderAndIsrPartitionState) -> Leadership {
+        Leadership {
+            role: if asked.leader == self.broker_id { Role::Leader } else { Role::Follower },
+            leader: asked.leader,
+            leader_epoch: asked.leader_epoch,
+            partition_epoch: asked.partition_epoch,
+            controller_epoch: asked.controller_epoch,
+            isr: asked.isr.clone(),
+            replicas: asked.replicas.clone(),
+        }
+    }
+
+    /// Whether a known partition may change (api-versions.md 5.5): offline, then topic id, then leader epoch.
+    fn check_change(&self, partition: &Partition, topic_id: Uuid, asked: &LeaderAndIsrPartitionState) -> ErrorCode {
+        let mut state = partition.lock();
+        if state.log.is_none() {
+            return ErrorCode::KafkaStorageError;
+        }
+        if !topic_id.is_zero() && !state.topic_id.is_zero() && topic_id != state.topic_id {
+            return ErrorCode::InconsistentTopicId;
+        }
+        match asked.leader_epoch.cmp(&state.leadership.leader_epoch) {
+            std::cmp::Ordering::Greater if asked.replicas.contains(&self.broker_id) => ErrorCode::None,
+            std::cmp::Ordering::Greater => ErrorCode::UnknownTopicOrPartition,
+            std::cmp::Ordering::Equal if state.topic_id.is_zero() && !topic_id.is_zero() => {
+                // An equal epoch may still bring the id of a topic that had none (KIP-516).
+                state.topic_id = topic_id;
+                match state.log.as_ref().map(|log| log.assign_topic_id(topic_id)) {
+                    Some(Err(error)) => error.code(),
+                    _ => ErrorCode::StaleControllerEpoch,
+                }
+            }
+            _ => ErrorCode::StaleControllerEpoch,
+        }
+    }
+
+    fn open_log(&self, tp: &TopicPartition, topic_id: Uuid, is_new: bool) -> Result<Arc<Log>, ErrorCode> {
+        let config = self.configs.log_config(&tp.topic);
+        let log = self.logs.get_or_create(tp, topic_id, config, is_new, self.now()).map_err(|error| {
+            tracing::error!(partition = %tp, %error, "cannot open the log of this partition");
+            error.code()
+        })?;
+        match log.topic_id() {
+            Some(own) if !topic_id.is_zero() && own != topic_id => {
+                tracing::error!(partition = %tp, on_disk = %own, asked = %topic_id,
+                    "the log on disk belongs to another topic of the same name; it is kept and not served");
+                return Err(ErrorCode::InconsistentTopicId);
+            }
+            None if !topic_id.is_zero() => log.assign_topic_id(topic_id).map_err(|error| error.code())?,
+            _ => {}
+        }
+        if let Some(mark) = self.logs.checkpointed_high_watermark(tp) {
+            log.maybe_increment_high_watermark(mark.min(log.log_end_offset()));
+        }
+        Ok(log)
+    }
+
+    fn take_role(&self, partition: &Partition, topic_id: Uuid, leadership: Leadership) -> Result<(), ErrorCode> {
+        {
+            let mut state = partition.lock();
+            let log = state.log.clone().ok_or(ErrorCode::KafkaStorageError)?;
+            state.leadership = leadership;
+            if state.topic_id.is_zero() {
+                state.topic_id = topic_id;
+            }
+            begin_role(&state, &log)?;
+        }
+        partition.touch();
+        Ok(())
+    }
+
+    /// Applies the partitions of one StopReplica.
+    pub fn stop_replicas(&self, asked: &[StopAsk]) -> Vec<ErrorCode> {
+        let _one_change = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.iter().map(|ask| self.stop_one(ask)).collect()
+    }
+
+    fn stop_one(&self, ask: &StopAsk) -> ErrorCode {
+        let Some(partition) = self.partition(&ask.tp.topic, ask.tp.partition) else {
+            // Not in memory; a log may still lie on the disk of a broker that restarted meanwhile.
+            return if ask.delete { self.delete_log(&ask.tp) } else { ErrorCode::None };
+        };
+        {
+            let state = partition.lock();
+            if state.log.is_none() {
+                return ErrorCode::KafkaStorageError;
+            }
+            let fenced = ask.leader_epoch < state.leadership.leader_epoch
+                && ask.leader_epoch != EPOCH_DURING_DELETE
+                && ask.leader_epoch != NO_EPOCH;
+            if fenced {
+                return ErrorCode::FencedLeaderEpoch;
+            }
+        }
+        if !ask.delete {
+            partition.lock().leadership.role = Role::Follower;
+            partition.touch();
+            return ErrorCode::None;
+        }
+        self.remove(&ask.tp);
+        let code = self.delete_log(&ask.tp);
+        {
+            let mut state = partition.lock();
+            state.leadership.role = Role::Follower;
+        }
+        partition.touch();
+        code
+    }
+
+    fn delete_log(&self, tp: &TopicPartition) -> ErrorCode {
+        match self.logs.delete(tp, self.now()) {
+            Ok(()) => ErrorCode::None,
+            Err(error) => {
+                tracing::error!(partition = %tp, %error, "cannot delete the log of this partition");
+                error.code()
+            }
+        }
+    }
+}
+
+/// A leader writes its epoch before it takes data (KIP-101), and commits at once what it holds alone.
+fn begin_role(state: &State, log: &Arc<Log>) -> Result<(), ErrorCode> {
+    if state.leadership.role == Role::Leader {
+        log.assign_epoch_start(state.leadership.leader_epoch).map_err(|error| error.code())?;
+        state.advance_high_watermark();
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! One partition on this broker: its role, its epochs, its log, and who waits for it (`Partition.scala`).
+//!
+//! Reads and appends take the state's lock, look at the role, and work on the log while they hold it: an append is a short
+//! write to the page cache, and nothing may change the leader epoch between the check and the write.
+//! The lock is never held across an await.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::purgatory::{Waiters, Watched};
+use crate::clock::Timestamp;
+use crate::protocol::error_code::ErrorCode;
+use crate::protocol::ids::{TopicPartition, Uuid};
+use crate::storage::append_error::AppendError;
+use crate::storage::log::{AppendInfo, Log};
+use crate::storage::producer_state::Origin;
+
+/// What this broker is for the partition.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Serves it.
+    Leader,
+    /// Copies it.
+    Follower,
+}
+
+/// The part of a partition that LeaderAndIsr sets.
+#[derive(Clone, Debug)]
+pub struct Leadership {
+    /// This broker's part.
+    pub role: Role,
+    /// Broker id of the leader, -1 = none.
+    pub leader: i32,
+    /// Term of the leader.
+    pub leader_epoch: i32,
+    /// Version of the state znode.
+    pub partition_epoch: i32,
+    /// Epoch of the controller that decided.
+    pub controller_epoch: i32,
+    /// In-sync replicas.
+    pub isr: Vec<i32>,
+    /// All replicas.
+    pub replicas: Vec<i32>,
+}
+
+/// A partition's state under its lock.
+pub struct State {
+    /// Who leads.
+    pub leadership: Leadership,
+    /// Topic id, zero = none.
+    pub topic_id: Uuid,
+    /// The replica; `None` while its directory is offline.
+    pub log: Option<Arc<Log>>,
+}
+
+/// One partition.
+pub struct Partition {
+    /// Its name.
+    pub tp: TopicPartition,
+    state: Mutex<State>,
+    waiters: Waiters,
+}
+
+impl Watched for Partition {
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+}
+
+/// Why an append was refused before the log saw it, or by the log.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendRefusal {
+    /// This broker, its ISR or its disks cannot take it.
+    #[error("{0}")]
+    Replica(ErrorCode),
+    /// The log refused the records.
+    #[error(transparent)]
+    Log(#[from] AppendError),
+}
+
+impl AppendRefusal {
+    /// What the client is told.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            AppendRefusal::Replica(code) => *code,
+            AppendRefusal::Log(error) => error.code(),
+        }
+    }
+}
+
+/// An append by the leader.
+#[derive(Debug)]
+pub struct Appended {
+    /// What the log says.
+    pub info: AppendInfo,
+    /// Term in which it was appended: a later term may have cut it away.
+    pub leader_epoch: i32,
+}
+
+impl Partition {
+    /// A partition in the state that the first LeaderAndIsr gives it.
+    pub fn new(tp: TopicPartition, state: State) -> Arc<Partition> {
+        Arc::new(Partition { tp, state: Mutex::new(state), waiters: Waiters::default() })
+    }
+
+    /// The state, locked. Keep it short, and touch no other partition meanwhile.
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whoever waits for offsets or leadership of this partition.
+    pub fn touch(&self) {
+        self.waiters.touch();
+    }
+
+    /// Appends what a client or a coordinator sent. With `acks` -1 the ISR must be large enough first.
+    pub fn append_as_leader(
+        &self,
+        records: Bytes,
+        acks: i16,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Appended, AppendRefusal> {
+        let appended = {
+            let state = self.lock();
+            let log = state.leader_log().map_err(AppendRefusal::Replica)?;
+            if acks == -1 && state.leadership.isr.len() < state.min_isr(log) {
+                return Err(AppendRefusal::Replica(ErrorCode::NotEnoughReplicas));
+            }
+            let leader_epoch = state.leadership.leader_epoch;
+            let info = log.append_as_leader(records, leader_epoch, origin, now)?;
+            state.advance_high_watermark();
+            Appended { info, leader_epoch }
+        };
+        self.touch();
+        Ok(appended)
+    }
+
+    /// The log, if this broker leads the partition; checks the epoch a client knows, -1 = none.
+    pub fn leader_log(&self, current_leader_epoch: i32) -> Result<Arc<Log>, ErrorCode> {
+        let state = self.lock();
+        state.check_epoch(current_leader_epoch)?;
+        state.leader_log().cloned()
+    }
+
+    /// The log, whoever leads.
+    pub fn any_log(&self, current_leader_epoch: i32) -> Result<Arc<Log>, ErrorCode> {
+        let state = self.lock();
+        state.check_epoch(current_leader_epoch)?;
+        state.log.clone().ok_or(ErrorCode::KafkaStorageError)
+    }
+
+    /// Whether offset `end` (exclusive) of term `leader_epoch` is committed: `None` = not yet.
+    pub fn committed(&self, end: i64, leader_epoch: i32) -> Option<ErrorCode> {
+        let state = self.lock();
+        match state.leader_log() {
+            Err(code) => Some(code),
+            Ok(_) if state.leadership.leader_epoch != leader_epoch => Some(ErrorCode::NotLeaderOrFollower),
+            Ok(log) if log.high_watermark() >= end => Some(match state.leadership.isr.len() < state.min_isr(log) {
+                true => ErrorCode::NotEnoughReplicasAfterAppend,
+                false => ErrorCode::None,
+            }),
+            Ok(_) => None,
+        }
+    }
+
+    /// The leader and its term, for answers that point the client elsewhere.
+    pub fn leader(&self) -> (i32, i32) {
+        let state = self.lock();
+        (state.leadership.leader, state.leadership.leader_epoch)
+    }
+}
+
+impl State {
+    /// The log, if this broker leads.
+    pub fn leader_log(&self) -> Result<&Arc<Log>, ErrorCode> {
+        let log = self.log.as_ref().ok_or(ErrorCode::KafkaStorageError)?;
+        match self.leadership.role {
+            Role::Leader => Ok(log),
+            Role::Follower => Err(ErrorCode::NotLeaderOrFollower),
+        }
+    }
+
+    /// `Partition.effectiveMinIsr`: a topic with fewer replicas than min.insync.replicas can still be written.
+    fn min_isr(&self, log: &Log) -> usize {
+        let configured = log.config().min_insync_replicas.max(1) as usize;
+        configured.min(self.leadership.replicas.len())
+    }
+
+    /// Fences a client that knows another term (KIP-320).
+    fn check_epoch(&self, known: i32) -> Result<(), ErrorCode> {
+        match known {
+            -1 => Ok(()),
+            known if known < self.leadership.leader_epoch => Err(ErrorCode::FencedLeaderEpoch),
+            known if known > self.leadership.leader_epoch => Err(ErrorCode::UnknownLeaderEpoch),
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves the high watermark to what every in-sync replica has, unless the ISR is below its minimum
+    /// (`Partition.maybeIncrementLeaderHW`). Alone in its ISR the leader commits what it appends.
+    pub fn advance_high_watermark(&self) {
+        let Some(log) = &self.log else { return };
+        let alone = self.leadership.isr.len() <= 1;
+        if self.leadership.role == Role::Leader && alone && self.min_isr(log) <= 1 {
+            log.maybe_increment_high_watermark(log.log_end_offset());
+        }
+    }
+}
