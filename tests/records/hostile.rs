@@ -52,11 +52,11 @@ fn use_all(bytes: &[u8]) {
                 let _ = (control_type(record.key), marker(&record), record.headers.count());
             }
         }
-        if let Some(header) = view.v2() {
-            if let Ok(plain) = body(header, view.bytes(), LIMIT) {
-                assert!(plain.len() <= LIMIT.max(bytes.len()));
-                let _ = validate_records(header, &plain);
-            }
+        if let Some(header) = view.v2()
+            && let Ok(plain) = body(header, view.bytes(), LIMIT)
+        {
+            assert!(plain.len() <= LIMIT.max(bytes.len()));
+            let _ = validate_records(header, &plain);
         }
         let _ = recompress(view.bytes(), Compression::Lz4, None, LIMIT);
         let mut owned = view.bytes().to_vec();

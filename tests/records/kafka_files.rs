@@ -103,10 +103,11 @@ fn expected(dumps: &str) -> BTreeMap<String, Vec<String>> {
             files.insert(name.clone(), Vec::new());
         } else if !line.starts_with("Log starting offset") {
             let mut line = line.to_owned();
-            if let (Some(start), Some(end)) = (line.find(" crc: "), line.find('}')) {
-                if line.starts_with('|') && line.contains("isValid: true") {
-                    line.replace_range(start + 4..end, "");
-                }
+            if let (Some(start), Some(end)) = (line.find(" crc: "), line.find('}'))
+                && line.starts_with('|')
+                && line.contains("isValid: true")
+            {
+                line.replace_range(start + 4..end, "");
             }
             if name.contains("/__") && line.starts_with('|') {
                 line.truncate(line.find(" key: ").unwrap());

@@ -65,7 +65,7 @@ fn read(bytes: &[u8]) -> Vec<Model> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_built_is_read(models in proptest::collection::vec(model(), 1..30), base_offset in 0..1i64 << 60) {
