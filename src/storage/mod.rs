@@ -1,3 +1,4 @@
 //! The log on disk: Kafka's files, byte for byte.
 
+pub mod checkpoint;
 pub mod fs;
