@@ -5,5 +5,6 @@ pub mod epoch_cache;
 pub mod fs;
 mod index_file;
 pub mod offset_index;
+pub mod sim_fs;
 pub mod time_index;
 pub mod txn_index;
