@@ -127,10 +127,9 @@ pub fn body<'a>(header: &LegacyHeader, entry: &'a [u8], limit: usize) -> Result<
     .map(Cow::Owned)
 }
 
-fn key_and_value<'a>(
-    header: &LegacyHeader,
-    entry: &'a [u8],
-) -> Result<(Option<&'a [u8]>, Option<&'a [u8]>), &'static str> {
+type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+fn key_and_value<'a>(header: &LegacyHeader, entry: &'a [u8]) -> Result<KeyAndValue<'a>, &'static str> {
     let key_at = if header.magic == 0 { TIMESTAMP_AT } else { TIMESTAMP_AT + 8 };
     let mut rest = entry.get(key_at..header.size_in_bytes()).ok_or("the message is cut")?;
     let key = sized(&mut rest)?;
@@ -317,7 +316,7 @@ fn put_entry(
     (magic, attributes): (i8, u8),
     offset: i64,
     timestamp: i64,
-    (key, value): (Option<&[u8]>, Option<&[u8]>),
+    (key, value): KeyAndValue<'_>,
 ) -> Result<(), RecordsError> {
     let length = |field: Option<&[u8]>| field.map_or(0, <[u8]>::len);
     let size = min_size(magic)? as usize + length(key) + length(value);
