@@ -1,1 +1,56 @@
-//! The broker: the struct of its parts.
+//! The broker: the struct of its parts. Wiring is `boot`'s; this only says what there is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use ottla_zk::store::Store;
+
+use crate::clock::Clock;
+use crate::config::broker::BrokerConfig;
+use crate::controller::runner::ControllerHandle;
+use crate::coordinator::runtime::GroupCoordinator;
+use crate::membership::producer_ids::ProducerIds;
+use crate::metadata::cache::MetadataCache;
+use crate::metadata::configs::ConfigCache;
+use crate::metrics::Metrics;
+use crate::replication::fetch_session::FetchSessions;
+use crate::replication::replica_manager::ReplicaManager;
+
+/// Everything a handler may use.
+pub struct Broker {
+    /// `broker.id`.
+    pub id: i32,
+    /// `/cluster/id`.
+    pub cluster_id: String,
+    /// As configured at start.
+    pub config: Arc<BrokerConfig>,
+    /// As configured now, broker and topics.
+    pub configs: Arc<ConfigCache>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// What the cluster looks like.
+    pub metadata: Arc<MetadataCache>,
+    /// Partitions on this broker.
+    pub replicas: Arc<ReplicaManager>,
+    /// Incremental fetches.
+    pub sessions: FetchSessions,
+    /// Groups whose offsets partition this broker leads.
+    pub groups: Arc<GroupCoordinator>,
+    /// ZooKeeper.
+    pub store: Arc<dyn Store>,
+    /// This broker as controller, when it is the one.
+    pub controller: ControllerHandle,
+    /// Ids for idempotent producers.
+    pub producer_ids: ProducerIds,
+    /// Counters.
+    pub metrics: Metrics,
+    /// czxid of this broker's registration; -1 while it has none.
+    pub epoch: AtomicI64,
+}
+
+impl Broker {
+    /// The broker epoch that controllers must name.
+    pub fn epoch(&self) -> i64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+}

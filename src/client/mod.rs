@@ -1,1 +1,3 @@
-//! Requests this broker sends to other brokers.
+//! Requests this process sends to brokers: the controller's to its brokers, a broker's to its controller, the tools'.
+
+pub mod connection;

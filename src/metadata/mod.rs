@@ -3,5 +3,6 @@
 //! Knows nothing of ZooKeeper and of the logs.
 
 pub mod cache;
+pub mod configs;
 pub mod image;
 pub mod update;

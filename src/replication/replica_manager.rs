@@ -8,9 +8,9 @@ use hashbrown::{Equivalent, HashMap};
 
 use super::partition::{Partition, Role};
 use crate::clock::{Clock, Timestamp};
+use crate::metadata::configs::ConfigCache;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::TopicPartition;
-use crate::storage::log_config::LogConfig;
 use crate::storage::manager::LogManager;
 
 /// A partition's name borrowed from a request, to look it up without copying the topic.
@@ -30,12 +30,6 @@ impl Equivalent<TopicPartition> for Name<'_> {
     }
 }
 
-/// What the manager needs to know of a topic's configuration.
-pub trait TopicConfigs: Send + Sync {
-    /// The log settings in force for a topic.
-    fn log_config(&self, topic: &str) -> Arc<LogConfig>;
-}
-
 /// The partitions of this broker.
 pub struct ReplicaManager {
     /// This broker's id.
@@ -45,7 +39,7 @@ pub struct ReplicaManager {
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Topic settings.
-    pub configs: Arc<dyn TopicConfigs>,
+    pub configs: Arc<ConfigCache>,
     /// Held while LeaderAndIsr, UpdateMetadata or StopReplica is applied: one at a time.
     pub changing: std::sync::Mutex<()>,
     partitions: RwLock<HashMap<TopicPartition, Arc<Partition>>>,
@@ -58,7 +52,7 @@ impl ReplicaManager {
         broker_id: i32,
         logs: Arc<LogManager>,
         clock: Arc<dyn Clock>,
-        configs: Arc<dyn TopicConfigs>,
+        configs: Arc<ConfigCache>,
     ) -> ReplicaManager {
         ReplicaManager {
             broker_id,

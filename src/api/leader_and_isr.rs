@@ -1,0 +1,95 @@
+//! LeaderAndIsr: the controller tells this broker what it leads and follows.
+//!
+//! Checked in Kafka's order: broker epoch, controller epoch, then each partition by itself (api-versions 5.5).
+//! v0-1 list partitions ungrouped; v5+ answers by topic id.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Answer, Call};
+use crate::broker::Broker;
+use crate::protocol::error_code::ErrorCode;
+use crate::protocol::ids::{OFFSETS_TOPIC, TopicPartition, Uuid};
+use crate::protocol::messages::leader_and_isr::{
+    LeaderAndIsrPartitionError, LeaderAndIsrPartitionState, LeaderAndIsrTopicError,
+};
+use crate::protocol::messages::{LeaderAndIsrRequest, LeaderAndIsrResponse};
+use crate::replication::become_replica::Became;
+use crate::replication::partition::Role;
+
+/// Serves a request.
+pub async fn handle(
+    broker: &Arc<Broker>,
+    request: LeaderAndIsrRequest,
+    call: Call<'_>,
+) -> Answer<LeaderAndIsrResponse> {
+    if let Err(code) = broker.accept_control(request.broker_epoch, request.controller_epoch) {
+        return Answer::Now(LeaderAndIsrResponse { error_code: code.code(), ..Default::default() });
+    }
+    let working = broker.clone();
+    // Creating directories and writing checkpoints takes its time: not on the connection's thread.
+    let became = tokio::task::spawn_blocking(move || {
+        let asked = partitions(&request);
+        working.replicas.become_replicas(&asked)
+    })
+    .await;
+    let Ok(became) = became else {
+        let code = ErrorCode::UnknownServerError.code();
+        return Answer::Now(LeaderAndIsrResponse { error_code: code, ..Default::default() });
+    };
+    hand_over_coordinators(broker, &became);
+    Answer::Now(respond(became, call.version))
+}
+
+fn partitions(request: &LeaderAndIsrRequest) -> Vec<(TopicPartition, Uuid, &LeaderAndIsrPartitionState)> {
+    let mut all = Vec::new();
+    for state in &request.ungrouped_partition_states {
+        let tp = TopicPartition::new(state.topic_name.as_str(), state.partition_index);
+        all.push((tp, Uuid::ZERO, state));
+    }
+    for topic in &request.topic_states {
+        let name: Arc<str> = topic.topic_name.as_str().into();
+        for state in &topic.partition_states {
+            all.push((TopicPartition::new(name.clone(), state.partition_index), topic.topic_id, state));
+        }
+    }
+    all
+}
+
+/// A group coordinator lives with the leader of its offsets partition.
+fn hand_over_coordinators(broker: &Broker, became: &[Became]) {
+    for change in became.iter().filter(|change| *change.tp.topic == *OFFSETS_TOPIC) {
+        match change.taken {
+            Some((Role::Leader, epoch)) => broker.groups.elected(change.tp.partition, epoch),
+            Some((Role::Follower, epoch)) => broker.groups.resigned(change.tp.partition, Some(epoch)),
+            None => {}
+        }
+    }
+}
+
+fn respond(became: Vec<Became>, version: i16) -> LeaderAndIsrResponse {
+    let mut response = LeaderAndIsrResponse::default();
+    let mut by_id: BTreeMap<Uuid, Vec<LeaderAndIsrPartitionError>> = BTreeMap::new();
+    for change in became {
+        let mut error = LeaderAndIsrPartitionError {
+            partition_index: change.tp.partition,
+            error_code: change.code.code(),
+            ..Default::default()
+        };
+        if version < 5 {
+            error.topic_name = change.tp.topic.to_string();
+            response.partition_errors.push(error);
+        } else {
+            by_id.entry(change.topic_id).or_default().push(error);
+        }
+    }
+    response.topics = by_id
+        .into_iter()
+        .map(|(topic_id, partition_errors)| LeaderAndIsrTopicError {
+            topic_id,
+            partition_errors,
+            ..Default::default()
+        })
+        .collect();
+    response
+}
