@@ -5,6 +5,8 @@ pub mod epoch_cache;
 pub mod fs;
 mod index_file;
 pub mod offset_index;
+pub mod producer_snapshot;
+pub mod producer_state;
 pub mod sim_fs;
 pub mod time_index;
 pub mod txn_index;
