@@ -2,7 +2,7 @@
 
 use ottla::protocol::error_code::ErrorCode;
 use ottla::protocol::records::batch::{self, HEADER_SIZE};
-use ottla::protocol::records::builder::recompress;
+use ottla::protocol::records::builder::{empty_batch, recompress};
 use ottla::protocol::records::compression::{compress, decompress};
 use ottla::protocol::records::control::{control_type, marker};
 use ottla::protocol::records::convert::{down_convert, up_convert};
@@ -168,6 +168,13 @@ fn sealed(change: impl Fn(&mut BatchHeader)) -> Vec<u8> {
     bytes
 }
 
+fn batch_without_records() -> Vec<u8> {
+    let header = BatchHeader::parse(&sealed(|_| {})).unwrap();
+    let mut empty = empty_batch(&BatchHeader { last_offset_delta: -1, ..header }).unwrap();
+    batch::seal(&mut empty).unwrap();
+    empty
+}
+
 fn strict(bytes: &[u8]) -> Result<(), RecordsError> {
     let view = BatchView::parse(bytes)?;
     view.verify_crc()?;
@@ -186,6 +193,8 @@ fn headers_that_lie_are_refused_with_the_right_code() {
         });
         assert_eq!(strict(&bytes).unwrap_err().code(), ErrorCode::InvalidRecord, "{count} {last}");
     }
+    let empty = batch_without_records();
+    assert_eq!(strict(&empty).unwrap_err().code(), ErrorCode::InvalidRecord);
     assert_eq!(code(|header| header.attributes = 5), ErrorCode::UnsupportedCompressionType);
     assert_eq!(code(|header| header.attributes = 1), ErrorCode::CorruptMessage);
     assert_eq!(code(|header| header.batch_length = 48), ErrorCode::CorruptMessage);

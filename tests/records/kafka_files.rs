@@ -147,24 +147,6 @@ fn segments_read_as_kafkas_dump_tool_reads_them() {
     assert!(batch_count > 400 && record_count > 3000, "{batch_count} batches, {record_count} records");
 }
 
-fn options(header: &BatchHeader) -> BatchOptions {
-    BatchOptions {
-        base_offset: header.base_offset,
-        last_offset: Some(header.last_offset()),
-        partition_leader_epoch: header.partition_leader_epoch,
-        compression: header.compression().unwrap(),
-        level: None,
-        append_time: (header.timestamp_type() == TimestampType::LogAppendTime)
-            .then_some(header.max_timestamp),
-        delete_horizon: header.delete_horizon(),
-        producer_id: header.producer_id,
-        producer_epoch: header.producer_epoch,
-        base_sequence: header.base_sequence,
-        transactional: header.is_transactional(),
-        control: header.is_control(),
-    }
-}
-
 #[test]
 fn batches_built_again_are_kafkas_own_bytes() {
     let (mut same, mut same_body) = (0, 0);
@@ -176,7 +158,7 @@ fn batches_built_again_are_kafkas_own_bytes() {
                 // The records' own timestamps are hidden behind the append time: not to be rebuilt from.
                 continue;
             }
-            let mut builder = BatchBuilder::new(options(header));
+            let mut builder = BatchBuilder::new(BatchOptions::like(header).unwrap());
             for record in records(&view, LIMIT).unwrap().iter().unwrap() {
                 let record = record.unwrap();
                 builder.append_record(record.offset, &record).unwrap();

@@ -1,11 +1,13 @@
 //! Formats 0 and 1: down to them, up from them, and their rules.
 
 use ottla::protocol::error_code::ErrorCode;
+use ottla::protocol::records::compression::compress;
 use ottla::protocol::records::control::{Marker, MarkerBatch};
 use ottla::protocol::records::convert::{down_convert, up_convert};
 use ottla::protocol::records::legacy::LegacyBuilder;
 use ottla::protocol::records::{
-    BatchBuilder, BatchOptions, BatchView, Compression, Header, NewRecord, Record, batches, records,
+    BatchBuilder, BatchOptions, BatchView, Compression, Header, NewRecord, Record, RecordsError, batches,
+    records,
 };
 
 const LIMIT: usize = 1 << 20;
@@ -180,4 +182,59 @@ fn inner_offsets_are_relative_in_format_1_and_absolute_in_format_0() {
         let last = batches(&inner).last().unwrap().unwrap();
         assert_eq!(last.base_offset(), inner_last);
     }
+}
+
+/// A wrapper like `set`'s, but with this offset.
+fn wrapper_at(magic: i8, offset: i64) -> Vec<u8> {
+    let mut bytes = set(magic, Compression::Snappy);
+    bytes[..8].copy_from_slice(&offset.to_be_bytes());
+    bytes
+}
+
+fn offsets(bytes: &[u8]) -> Result<Vec<i64>, RecordsError> {
+    let view = BatchView::parse(bytes)?;
+    let records = records(&view, LIMIT)?;
+    records.iter()?.map(|record| record.map(|record| record.offset)).collect()
+}
+
+#[test]
+fn a_wrapper_counts_back_from_its_last_inner_offset() {
+    assert_eq!(offsets(&wrapper_at(1, 74)), Ok(vec![70, 71, 72, 73, 74]));
+    assert_eq!(offsets(&wrapper_at(1, 0)), Ok(vec![0, 1, 2, 3, 4]), "as some clients send it");
+    assert_eq!(offsets(&wrapper_at(0, 74)), Ok(vec![0, 1, 2, 3, 4]), "absolute");
+    assert_eq!(offsets(&wrapper_at(1, 3)).unwrap_err().code(), ErrorCode::InvalidRecord);
+    assert_eq!(offsets(&wrapper_at(1, -9)).unwrap_err().code(), ErrorCode::InvalidRecord);
+}
+
+/// A gzip wrapper of format 1 around these bytes.
+fn wrap(inner: &[u8]) -> Vec<u8> {
+    let value = compress(Compression::Gzip, None, inner).unwrap();
+    let mut builder = LegacyBuilder::new(1, Compression::None, None).unwrap();
+    let (offset, timestamp, sequence) = (0, 9, -1);
+    let headers = Default::default();
+    let record =
+        Record { offset, timestamp, sequence, attributes: 0, key: None, value: Some(&value), headers };
+    builder.append(&record).unwrap();
+    let mut bytes = builder.finish().unwrap();
+    bytes[17] = Compression::Gzip as u8;
+    let crc = crc32fast::hash(&bytes[16..]);
+    bytes[12..16].copy_from_slice(&crc.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn inner_messages_are_checked_harder_on_the_way_in() {
+    let options = BatchOptions::default();
+    let up = |bytes: &[u8]| up_convert(bytes, options, LIMIT).map_err(|error| error.code());
+    assert_eq!(up(&wrap(&set(1, Compression::None))).unwrap().record_count, 5);
+    let mixed = wrap(&set(0, Compression::None));
+    assert_eq!(offsets(&mixed), Ok(vec![0, 1, 2, 3, 4]), "old logs may hold it");
+    assert_eq!(up(&mixed), Err(ErrorCode::InvalidRecord));
+    let nested = wrap(&set(1, Compression::Gzip));
+    assert!(offsets(&nested).is_err());
+    assert_eq!(up(&nested), Err(ErrorCode::InvalidRecord));
+    assert_eq!(up(&wrap(&[])), Err(ErrorCode::InvalidRecord));
+    let mut damaged = set(1, Compression::None);
+    *damaged.last_mut().unwrap() ^= 1;
+    assert_eq!(up(&wrap(&damaged)), Err(ErrorCode::CorruptMessage));
 }

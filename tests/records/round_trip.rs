@@ -1,12 +1,13 @@
 //! Random records through builder and iterator, all codecs; stamping; recompression.
 
+use ottla::protocol::error_code::ErrorCode;
 use ottla::protocol::records::batch::{self, Stamp, add_to_sequence};
-use ottla::protocol::records::builder::recompress;
+use ottla::protocol::records::builder::{rebuild, recompress};
 use ottla::protocol::records::compression::{compress, decompress};
 use ottla::protocol::records::record::body;
 use ottla::protocol::records::{
     BatchBuilder, BatchHeader, BatchOptions, BatchView, Compression, Header, NewRecord, RecordsError,
-    TimestampType, batches, records, validate_records,
+    TimestampType, batches, check_records, records, validate_records,
 };
 use proptest::prelude::*;
 
@@ -189,4 +190,29 @@ fn compaction_may_leave_gaps_and_span_but_the_strict_walk_refuses_them() {
     let offsets: Vec<i64> = records.iter().unwrap().map(|record| record.unwrap().offset).collect();
     assert_eq!(offsets, [12, 15]);
     assert!(validate_records(view.v2().unwrap(), &built[61..]).is_err());
+}
+
+#[test]
+fn wrong_offsets_are_found_and_numbered_anew() {
+    for compression in Compression::ALL {
+        let mut options = BatchOptions { compression, ..BatchOptions::default() };
+        let mut builder = BatchBuilder::new(options);
+        for offset in [0, 1, 5] {
+            let record = NewRecord { timestamp: offset, key: Some(b"k"), ..NewRecord::default() };
+            builder.append_at(offset, &record).unwrap();
+        }
+        let mut built = builder.finish().unwrap();
+        let mut header = BatchHeader::parse(&built).unwrap();
+        header.last_offset_delta = 2;
+        header.write(built.first_chunk_mut().unwrap());
+        batch::seal(&mut built).unwrap();
+        let plain = body(&header, &built, LIMIT).unwrap();
+        assert_eq!(check_records(&header, &plain).unwrap().first_out_of_order, Some(2));
+        assert_eq!(validate_records(&header, &plain).unwrap_err().code(), ErrorCode::InvalidRecord);
+        options.base_offset = 40;
+        let rebuilt = rebuild(&built, options, LIMIT).unwrap();
+        let header = BatchHeader::parse(&rebuilt).unwrap();
+        assert_eq!((header.base_offset, header.last_offset(), header.max_timestamp), (40, 42, 5));
+        assert!(validate_records(&header, &body(&header, &rebuilt, LIMIT).unwrap()).is_ok());
+    }
 }
