@@ -1,0 +1,1 @@
+//! The tree's semantics, against what ZooKeeper 3.9 does.
