@@ -16,6 +16,7 @@ pub mod retry;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::task::Poll;
 
 use bytes::Bytes;
 
@@ -279,6 +280,29 @@ pub fn split(guard: Option<&Op>, ops: Vec<Op>, limit: usize) -> Vec<Vec<Op>> {
         }
     }
     multis
+}
+
+/// Polls all futures together and gives their outputs in order: how requests are pipelined. Keep it to some hundred
+/// futures: every wake-up polls all that are left.
+pub async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut open: Vec<_> = futures.into_iter().map(|future| Some(Box::pin(future))).collect();
+    let mut outputs: Vec<Option<F::Output>> = open.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        let mut pending = false;
+        for (slot, output) in open.iter_mut().zip(&mut outputs) {
+            match slot.as_mut().map(|future| future.as_mut().poll(context)) {
+                Some(Poll::Ready(ready)) => {
+                    *output = Some(ready);
+                    *slot = None;
+                }
+                Some(Poll::Pending) => pending = true,
+                None => {}
+            }
+        }
+        if pending { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    outputs.into_iter().flatten().collect()
 }
 
 /// The path of a node's parent; `None` for the root.

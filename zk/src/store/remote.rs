@@ -17,7 +17,6 @@ mod pump;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -236,22 +235,10 @@ impl Remote {
 impl Remote {
     /// Reads `paths` with all requests in flight at once, and appends the nodes in order.
     async fn get_wave(&self, paths: &[String], nodes: &mut Vec<Option<Node>>) -> Result<(), StoreError> {
-        let bundles = paths.chunks(READS_PER_REQUEST);
-        let mut open: Vec<_> = bundles.map(|bundle| Some(Box::pin(self.get_bundle(bundle)))).collect();
-        let mut answers = vec![Vec::new(); open.len()];
-        std::future::poll_fn(|context| {
-            for (slot, answer) in open.iter_mut().zip(&mut answers) {
-                match slot.as_mut().map(|bundle| bundle.as_mut().poll(context)) {
-                    Some(Poll::Ready(Ok(read))) => *answer = read,
-                    Some(Poll::Ready(Err(error))) => return Poll::Ready(Err(error)),
-                    Some(Poll::Pending) | None => continue,
-                }
-                *slot = None;
-            }
-            if open.iter().all(Option::is_none) { Poll::Ready(Ok(())) } else { Poll::Pending }
-        })
-        .await?;
-        nodes.extend(answers.into_iter().flatten());
+        let bundles = paths.chunks(READS_PER_REQUEST).map(|bundle| self.get_bundle(bundle)).collect();
+        for bundle in super::join_all(bundles).await {
+            nodes.extend(bundle?);
+        }
         Ok(())
     }
 }
