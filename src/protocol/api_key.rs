@@ -1,7 +1,8 @@
 //! The 62 APIs a Kafka 3.9 broker serves in ZooKeeper mode: numbers, names, versions, header layouts.
 //!
-//! One row an API. Knows nothing of who may call them nor of their fields. Source: `ApiKeys`, `ApiMessageType`;
-//! numbers outside this table (KRaft, telemetry, share groups) are unknown here and end the connection.
+//! One row an API. Knows nothing of who may call them nor of their fields. Source: `ApiKeys`,
+//! `ApiMessageType`; numbers outside this table (KRaft, telemetry, share groups) are unknown here and end
+//! the connection.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -136,7 +137,8 @@ impl ApiKey {
         self.first_flexible().is_some_and(|first| version >= first)
     }
 
-    /// Header version of a request: 2 when flexible, 0 for the oldest ControlledShutdown (no client id), else 1.
+    /// Header version of a request: 2 when flexible, 0 for the oldest ControlledShutdown (no client id),
+    /// else 1.
     pub fn request_header_version(self, version: i16) -> i16 {
         match self {
             _ if self.is_flexible(version) => 2,
@@ -145,8 +147,8 @@ impl ApiKey {
         }
     }
 
-    /// Header version of a response: 1 when flexible, else 0; ApiVersions always 0, so that a client that knows
-    /// nothing of the broker can read it (KIP-511).
+    /// Header version of a response: 1 when flexible, else 0; ApiVersions always 0, so that a client that
+    /// knows nothing of the broker can read it (KIP-511).
     pub fn response_header_version(self, version: i16) -> i16 {
         i16::from(self != ApiKey::ApiVersions && self.is_flexible(version))
     }

@@ -1,8 +1,9 @@
 //! What leaves for a socket: a size, a header and a body as a list of chunks, some of them still in files.
 //!
-//! Invariant: record batches are never copied on their way out; they are slices of memory or regions of a file
-//! until the socket takes them. Knows nothing of sockets and of who owns the file: a region is anything that can be
-//! read at a position. Source: `Send`, `MultiRecordsSend`, `FileRecords` in Kafka's clients.
+//! Invariant: record batches are never copied on their way out; they are slices of memory or regions of a
+//! file until the socket takes them. Knows nothing of sockets and of who owns the file: a region is
+//! anything that can be read at a position. Source: `Send`, `MultiRecordsSend`, `FileRecords` in Kafka's
+//! clients.
 
 use std::fmt;
 use std::io;
@@ -85,8 +86,8 @@ impl Chunk {
     }
 }
 
-/// The value of a `records` field: record batches, opaque here. Decoding gives one slice of the frame; encoding
-/// takes several chunks in sequence.
+/// The value of a `records` field: record batches, opaque here. Decoding gives one slice of the frame;
+/// encoding takes several chunks in sequence.
 #[derive(Clone, PartialEq)]
 pub struct Records(RecordsIn);
 
@@ -163,7 +164,8 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The whole frame, size prefix included, in one buffer: for tests and for sockets that cannot send files.
+    /// The whole frame, size prefix included, in one buffer: for tests and for sockets that cannot send
+    /// files.
     pub fn to_bytes(&self) -> io::Result<Bytes> {
         if let [Chunk::Bytes(only)] = self.chunks.as_slice() {
             return Ok(only.clone());

@@ -1,8 +1,8 @@
 //! What stands before every request and response: who asks what in which version, and which answer this is.
 //!
-//! A request header says its own layout: API key and version come first. Version 2 adds a tag buffer but keeps the
-//! client id in its old, non-compact form, so that a broker can always read it (KIP-482). Responses to ApiVersions
-//! keep header version 0. Source: `RequestHeader`, `ApiMessageType` in Kafka.
+//! A request header says its own layout: API key and version come first. Version 2 adds a tag buffer but
+//! keeps the client id in its old, non-compact form, so that a broker can always read it (KIP-482).
+//! Responses to ApiVersions keep header version 0. Source: `RequestHeader`, `ApiMessageType` in Kafka.
 
 use super::api_key::ApiKey;
 use super::wire::{Reader, UnknownTags, WireError, Writer};
@@ -39,9 +39,9 @@ impl RequestHeader {
         }
     }
 
-    /// Reads the header of a request and names its API. An unknown key is an error: its layout is unknown, and
-    /// the connection must be closed. A version outside the API's range is left to the caller, because ApiVersions
-    /// answers even then.
+    /// Reads the header of a request and names its API. An unknown key is an error: its layout is unknown,
+    /// and the connection must be closed. A version outside the API's range is left to the caller, because
+    /// ApiVersions answers even then.
     pub fn decode(reader: &mut Reader) -> Result<(RequestHeader, ApiKey), WireError> {
         reader.enter("api_key");
         let number = reader.read_i16()?;

@@ -14,9 +14,10 @@
 //! }
 //! ```
 //!
-//! Fields stand in the order of the wire. A field whose type is an `Option` may be null in all its versions unless
-//! `null` says in which. Writing a version that cannot carry a field whose value is not its default is an error,
-//! unless the field says `else ignored` (Kafka's `ignorable`). Unknown tagged fields are kept and written back.
+//! Fields stand in the order of the wire. A field whose type is an `Option` may be null in all its versions
+//! unless `null` says in which. Writing a version that cannot carry a field whose value is not its default is
+//! an error, unless the field says `else ignored` (Kafka's `ignorable`). Unknown tagged fields are kept and
+//! written back.
 //!
 //! Knows nothing of any single message. Source: the message generator of Kafka, KIP-482.
 
@@ -49,8 +50,8 @@ pub trait Message: Field {
         writer.check()
     }
 
-    /// The message as Kafka prints it in its request log: camel-case names, only the fields of this version,
-    /// `bytes` in base64, `records` as their length.
+    /// The message as Kafka prints it in its request log: camel-case names, only the fields of this
+    /// version, `bytes` in base64, `records` as their length.
     fn to_json(&self, version: i16) -> Result<Value, WireError> {
         Ok(self.json(form::<Self>(version)?))
     }
@@ -208,7 +209,9 @@ impl Field for Uuid {
 
 /// Types whose null is a length of -1: `Field` follows from how the nullable form is read and written.
 macro_rules! nullable {
-    ($($type:ty: $kind:expr, short $short:literal, $read:ident, $write:ident($view:expr), $json:expr;)*) => {$(
+    ($(
+        $type:ty: $kind:expr, short $short:literal, $read:ident, $write:ident($view:expr), $json:expr;
+    )*) => {$(
         impl Field for $type {
             const KIND: Kind = $kind;
             fn least(form: Form) -> usize {
@@ -239,9 +242,17 @@ macro_rules! nullable {
 }
 
 nullable! {
-    String: Kind::String, short 2, read_string, put_string(String::as_str), |text: &String| Value::from(text.as_str());
+    String: Kind::String, short 2, read_string, put_string(String::as_str), text;
     Bytes: Kind::Bytes, short 4, read_bytes, put_bytes(|bytes| bytes), base64;
-    Records: Kind::Records, short 4, read_bytes, put_records(|records| records), |records: &Records| Value::from(records.len());
+    Records: Kind::Records, short 4, read_bytes, put_records(|records| records), length;
+}
+
+fn text(text: &str) -> Value {
+    Value::from(text)
+}
+
+fn length(records: &Records) -> Value {
+    Value::from(records.len())
 }
 
 fn base64(bytes: &Bytes) -> Value {
@@ -307,7 +318,8 @@ impl<T: Nullable> Field for Option<T> {
 pub fn put_json(object: &mut Map<String, Value>, name: &str, value: Value) {
     let mut key = String::with_capacity(name.len());
     let mut upper = false;
-    for letter in name.chars() {
+    // A name that is a keyword of ours is written raw.
+    for letter in name.trim_start_matches("r#").chars() {
         match letter {
             '_' => upper = true,
             letter if upper => {
@@ -322,17 +334,27 @@ pub fn put_json(object: &mut Map<String, Value>, name: &str, value: Value) {
 
 /// Declares a message and the structures in it; see the head of this file.
 macro_rules! message {
-    ($(#[$meta:meta])* $name:ident $first:literal ..= $last:literal, flexible none { $($body:tt)* } $($rest:tt)*) => {
+    (
+        $(#[$meta:meta])*
+        $name:ident $first:literal ..= $last:literal, flexible none { $($body:tt)* }
+        $($rest:tt)*
+    ) => {
         $crate::protocol::message::message! {
             $(#[$meta])* $name $first ..= $last, first flexible i16::MAX; { $($body)* } $($rest)*
         }
     };
-    ($(#[$meta:meta])* $name:ident $first:literal ..= $last:literal, flexible $flexible:literal .. { $($body:tt)* } $($rest:tt)*) => {
+    (
+        $(#[$meta:meta])*
+        $name:ident $first:literal ..= $last:literal, flexible $flexible:literal .. { $($body:tt)* }
+        $($rest:tt)*
+    ) => {
         $crate::protocol::message::message! {
             $(#[$meta])* $name $first ..= $last, first flexible $flexible; { $($body)* } $($rest)*
         }
     };
-    ($(#[$meta:meta])* $name:ident $first:literal ..= $last:literal, first flexible $flexible:expr; { $($body:tt)* }
+    (
+        $(#[$meta:meta])*
+        $name:ident $first:literal ..= $last:literal, first flexible $flexible:expr; { $($body:tt)* }
         $($(#[$inner_meta:meta])* $inner:ident { $($inner_body:tt)* })*
     ) => {
         $crate::protocol::message::structure! { $(#[$meta])* $name { $($body)* } }
@@ -350,7 +372,11 @@ macro_rules! message {
 macro_rules! structure {
     ($(#[$meta:meta])* $name:ident {
         $($(#[$field_meta:meta])* $field:ident: $type:ty
-            $([$from:literal $dots:tt $($to:literal)? $(, null $null_from:literal $null_dots:tt $($null_to:literal)?)? $(, else $absent:ident)?])?
+            $([
+                $from:literal $dots:tt $($to:literal)?
+                $(, null $null_from:literal $null_dots:tt $($null_to:literal)?)?
+                $(, else $absent:ident)?
+            ])?
             $(= $default:expr)?,)*
         $(@ $tag:literal $(#[$tagged_meta:meta])* $tagged:ident: $tagged_type:ty
             [$tagged_from:literal $tagged_dots:tt $($tagged_to:literal)? $(, else $tagged_absent:ident)?]
@@ -376,7 +402,8 @@ macro_rules! structure {
             }
         }
 
-        #[allow(unused_imports, unused_variables, unused_mut, clippy::nonminimal_bool, clippy::manual_range_contains, clippy::float_cmp)]
+        #[allow(unused_imports, unused_variables, unused_mut)]
+        #[allow(clippy::nonminimal_bool, clippy::manual_range_contains)]
         impl $crate::protocol::message::Field for $name {
             const KIND: $crate::protocol::message::Kind = {
                 use $crate::protocol::message::{Field, FieldInfo, bounds};
@@ -451,12 +478,17 @@ macro_rules! structure {
                     })?)?
                     Field::write(&self.$field, writer, form);
                 } else {
-                    refuse_unless!([$($from $($absent)?)?], self.$field, [$($default)?], writer, $field, version);
+                    refuse_unless!(
+                        [$($from $($absent)?)?], self.$field, [$($default)?], writer, $field, version
+                    );
                 })*
                 $(let $tagged = if version >= $tagged_from $(&& version <= $tagged_to)? {
                     $crate::protocol::message::differs(&self.$tagged, default_of!($($tagged_default)?))
                 } else {
-                    refuse_unless!([$tag $($tagged_absent)?], self.$tagged, [$($tagged_default)?], writer, $tagged, version);
+                    refuse_unless!(
+                        [$tag $($tagged_absent)?],
+                        self.$tagged, [$($tagged_default)?], writer, $tagged, version
+                    );
                     false
                 };)*
                 let mut unknown = self.unknown_tags.entries();
@@ -526,8 +558,8 @@ macro_rules! default_of {
     };
 }
 
-/// Errs in the writer about a value that the version cannot carry; does nothing for a field of all versions and
-/// for an ignorable one.
+/// Errs in the writer about a value that the version cannot carry; does nothing for a field of all versions
+/// and for an ignorable one.
 macro_rules! refuse_unless {
     ([], $value:expr, $default:tt, $writer:ident, $field:ident, $version:ident) => {};
     ([$from:literal ignored], $value:expr, $default:tt, $writer:ident, $field:ident, $version:ident) => {};

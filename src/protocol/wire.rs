@@ -1,8 +1,8 @@
 //! Bytes to primitive values and back: a checked cursor over a frame, and a buffer that gathers an answer.
 //!
 //! Invariants: every length is held against the bytes that are left before anything is allocated, and the
-//! memory a [`Reader`] hands out in all never exceeds four times its input plus one MiB, so a hostile frame is an
-//! error and never an outage. Payloads (`bytes`, `records`) are slices of the frame, never copies.
+//! memory a [`Reader`] hands out in all never exceeds four times its input plus one MiB, so a hostile frame
+//! is an error and never an outage. Payloads (`bytes`, `records`) are slices of the frame, never copies.
 //! Knows nothing of messages, versions' fields or sockets. Source: `ByteBufferAccessor`, KIP-482.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -15,9 +15,11 @@ use super::varint;
 pub const MAX_STRING: usize = i16::MAX as usize;
 /// Memory a message may ask for: this many times its own size, plus [`BUDGET_FLOOR`].
 pub const BUDGET_FACTOR: usize = 4;
-/// Memory every message may ask for, however small it is, in bytes.
-pub const BUDGET_FLOOR: usize = 1 << 20;
-/// Records below this size are copied beside the fields around them; longer ones become chunks of their own.
+/// Memory every message may ask for, however small it is, in bytes: one MiB less what sharing the frame
+/// costs.
+pub const BUDGET_FLOOR: usize = (1 << 20) - 64;
+/// Records below this size are copied beside the fields around them; longer ones become chunks of their
+/// own.
 pub const GATHER_FROM: usize = 4096;
 
 /// What is wrong with a message, and where. `field` is the field that was being read or written.
@@ -73,7 +75,8 @@ impl WireError {
     }
 }
 
-/// How a message is laid out: its version, and whether that version is flexible (compact lengths and tag buffers).
+/// How a message is laid out: its version, and whether that version is flexible (compact lengths and tag
+/// buffers).
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Form {
     /// Version of the message.
@@ -175,7 +178,8 @@ impl Reader {
         Ok(self.input.slice(start..self.at))
     }
 
-    /// A length of `bytes` or `records`, or a count of elements: `None` is null. Any negative length is null, as in Kafka.
+    /// A length of `bytes` or `records`, or a count of elements: `None` is null. Any negative length is
+    /// null, as in Kafka.
     pub fn read_length(&mut self, flexible: bool) -> Result<Option<usize>, WireError> {
         if !flexible {
             return Ok(usize::try_from(self.read_i32()?).ok());
@@ -221,8 +225,9 @@ impl Reader {
         }
     }
 
-    /// Reads the count of an array whose elements take at least `least` bytes on the wire and `each` bytes of
-    /// memory, and draws that memory from the budget; `None` is a null array. After it, reserving is safe.
+    /// Reads the count of an array whose elements take at least `least` bytes on the wire and `each` bytes
+    /// of memory, and draws that memory from the budget; `None` is a null array. After it, reserving is
+    /// safe.
     pub fn read_count(
         &mut self,
         flexible: bool,
@@ -239,7 +244,8 @@ impl Reader {
         Ok(Some(count))
     }
 
-    /// Reads a tag buffer. `known` reads the content of a tag it knows and says so; other tags are returned.
+    /// Reads a tag buffer. `known` reads the content of a tag it knows and says so; other tags are
+    /// returned.
     pub fn read_tags(
         &mut self,
         known: &mut dyn FnMut(u32, &mut Reader) -> Result<bool, WireError>,
@@ -303,7 +309,8 @@ impl Reader {
     }
 }
 
-/// Tagged fields this code does not know, kept so that they can be passed on (KIP-482). One word when empty.
+/// Tagged fields this code does not know, kept so that they can be passed on (KIP-482). One word when
+/// empty.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct UnknownTags(Option<Box<TagList>>);
 
@@ -329,7 +336,8 @@ impl UnknownTags {
     }
 }
 
-/// A message as it is written: small fields side by side in one buffer, long payloads as chunks between them.
+/// A message as it is written: small fields side by side in one buffer, long payloads as chunks between
+/// them.
 ///
 /// Writing never fails half way: the first error is kept and [`Writer::check`] tells it.
 #[derive(Debug)]
@@ -496,8 +504,8 @@ impl Writer {
         }
     }
 
-    /// Writes those of `tags` that are below `limit` and leaves the rest; a tag equal to `limit` is an error,
-    /// because the message writes that one itself.
+    /// Writes those of `tags` that are below `limit` and leaves the rest; a tag equal to `limit` is an
+    /// error, because the message writes that one itself.
     pub fn put_unknown_below(&mut self, tags: &mut &[(u32, Bytes)], limit: Option<u32>) {
         while let Some(((tag, content), rest)) = tags.split_first() {
             if limit.is_some_and(|limit| *tag > limit) {

@@ -1,6 +1,7 @@
 //! AddOffsetsToTxn, API 25. Answered by the transaction coordinator.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `AddOffsetsToTxnRequest`, `AddOffsetsToTxnResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `AddOffsetsToTxnRequest`,
+//! `AddOffsetsToTxnResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! AddPartitionsToTxn, API 24. Versions 4 and above are between brokers, for several transactions (KIP-890).
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `AddPartitionsToTxnRequest`, `AddPartitionsToTxnResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `AddPartitionsToTxnRequest`,
+//! `AddPartitionsToTxnResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

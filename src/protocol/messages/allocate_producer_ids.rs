@@ -1,6 +1,7 @@
 //! AllocateProducerIds, API 67. Broker to controller (KIP-730).
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `AllocateProducerIdsRequest`, `AllocateProducerIdsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `AllocateProducerIdsRequest`,
+//! `AllocateProducerIdsResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

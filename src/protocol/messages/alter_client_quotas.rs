@@ -1,6 +1,7 @@
 //! AlterClientQuotas, API 49. KIP-546.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `AlterClientQuotasRequest`, `AlterClientQuotasResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `AlterClientQuotasRequest`,
+//! `AlterClientQuotasResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! AlterConfigs, API 33. Resource types: 2 topic, 4 broker, 8 broker logger.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `AlterConfigsRequest`, `AlterConfigsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `AlterConfigsRequest`, `AlterConfigsResponse`
+//! in Kafka's clients.
 
 use crate::protocol::message::message;
 

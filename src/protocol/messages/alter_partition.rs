@@ -1,6 +1,7 @@
 //! AlterPartition, API 56. Broker to controller (KIP-497, KIP-841, KIP-903).
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `AlterPartitionRequest`, `AlterPartitionResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `AlterPartitionRequest`,
+//! `AlterPartitionResponse` in Kafka's clients.
 
 use crate::protocol::ids::Uuid;
 use crate::protocol::message::message;

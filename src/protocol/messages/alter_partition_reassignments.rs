@@ -1,6 +1,7 @@
 //! AlterPartitionReassignments, API 45. KIP-455; null replicas cancel.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `AlterPartitionReassignmentsRequest`, `AlterPartitionReassignmentsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `AlterPartitionReassignmentsRequest`,
+//! `AlterPartitionReassignmentsResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! AlterReplicaLogDirs, API 34. KIP-113.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `AlterReplicaLogDirsRequest`, `AlterReplicaLogDirsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `AlterReplicaLogDirsRequest`,
+//! `AlterReplicaLogDirsResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! AlterUserScramCredentials, API 51. KIP-554; mechanisms: 1 SCRAM-SHA-256, 2 SCRAM-SHA-512.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `AlterUserScramCredentialsRequest`, `AlterUserScramCredentialsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `AlterUserScramCredentialsRequest`,
+//! `AlterUserScramCredentialsResponse` in Kafka's clients.
 
 use bytes::Bytes;
 

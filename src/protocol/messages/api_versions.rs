@@ -1,6 +1,7 @@
 //! ApiVersions, API 18. Any version is answered; unknown ones in the layout of version 0 (KIP-511).
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `ApiVersionsRequest`, `ApiVersionsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `ApiVersionsRequest`, `ApiVersionsResponse` in
+//! Kafka's clients.
 
 use crate::protocol::message::message;
 

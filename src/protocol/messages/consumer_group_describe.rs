@@ -1,6 +1,7 @@
 //! ConsumerGroupDescribe, API 69. KIP-848.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `ConsumerGroupDescribeRequest`, `ConsumerGroupDescribeResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `ConsumerGroupDescribeRequest`,
+//! `ConsumerGroupDescribeResponse` in Kafka's clients.
 
 use crate::protocol::ids::Uuid;
 use crate::protocol::message::message;

@@ -1,6 +1,7 @@
 //! ControlledShutdown, API 7. Broker to controller; version 0 has no client id in its header.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `ControlledShutdownRequest`, `ControlledShutdownResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `ControlledShutdownRequest`,
+//! `ControlledShutdownResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

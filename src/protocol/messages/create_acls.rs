@@ -1,6 +1,8 @@
-//! CreateAcls, API 30. Numbers are those of `ResourceType`, `PatternType`, `AclOperation`, `AclPermissionType`.
+//! CreateAcls, API 30. Numbers are those of `ResourceType`, `PatternType`, `AclOperation`,
+//! `AclPermissionType`.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `CreateAclsRequest`, `CreateAclsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `CreateAclsRequest`, `CreateAclsResponse` in
+//! Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! CreateDelegationToken, API 38. KIP-48, KIP-373; times in milliseconds since the epoch.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `CreateDelegationTokenRequest`, `CreateDelegationTokenResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `CreateDelegationTokenRequest`,
+//! `CreateDelegationTokenResponse` in Kafka's clients.
 
 use bytes::Bytes;
 

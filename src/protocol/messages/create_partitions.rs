@@ -1,6 +1,7 @@
 //! CreatePartitions, API 37. Answered by the controller.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `CreatePartitionsRequest`, `CreatePartitionsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `CreatePartitionsRequest`,
+//! `CreatePartitionsResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,8 @@
-//! DeleteAcls, API 31. Numbers are those of `ResourceType`, `PatternType`, `AclOperation`, `AclPermissionType`.
+//! DeleteAcls, API 31. Numbers are those of `ResourceType`, `PatternType`, `AclOperation`,
+//! `AclPermissionType`.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `DeleteAclsRequest`, `DeleteAclsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `DeleteAclsRequest`, `DeleteAclsResponse` in
+//! Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! DeleteGroups, API 42. KIP-229.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `DeleteGroupsRequest`, `DeleteGroupsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `DeleteGroupsRequest`, `DeleteGroupsResponse`
+//! in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! DeleteRecords, API 21. Answered by partition leaders; offset -1 means the high watermark.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `DeleteRecordsRequest`, `DeleteRecordsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `DeleteRecordsRequest`, `DeleteRecordsResponse`
+//! in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! DeleteTopics, API 20. Answered by the controller.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `DeleteTopicsRequest`, `DeleteTopicsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `DeleteTopicsRequest`, `DeleteTopicsResponse`
+//! in Kafka's clients.
 
 use crate::protocol::ids::Uuid;
 use crate::protocol::message::message;

@@ -1,6 +1,8 @@
-//! DescribeAcls, API 29. Numbers are those of `ResourceType`, `PatternType`, `AclOperation`, `AclPermissionType`.
+//! DescribeAcls, API 29. Numbers are those of `ResourceType`, `PatternType`, `AclOperation`,
+//! `AclPermissionType`.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeAclsRequest`, `DescribeAclsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeAclsRequest`, `DescribeAclsResponse`
+//! in Kafka's clients.
 
 use crate::protocol::message::message;
 

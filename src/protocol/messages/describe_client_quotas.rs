@@ -1,6 +1,7 @@
 //! DescribeClientQuotas, API 48. KIP-546; match types: 0 exact, 1 default, 2 any.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeClientQuotasRequest`, `DescribeClientQuotasResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeClientQuotasRequest`,
+//! `DescribeClientQuotasResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

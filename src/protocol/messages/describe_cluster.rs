@@ -1,6 +1,7 @@
 //! DescribeCluster, API 60. KIP-700.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeClusterRequest`, `DescribeClusterResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeClusterRequest`,
+//! `DescribeClusterResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! DescribeDelegationToken, API 41. KIP-48; a null owner list means all.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeDelegationTokenRequest`, `DescribeDelegationTokenResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeDelegationTokenRequest`,
+//! `DescribeDelegationTokenResponse` in Kafka's clients.
 
 use bytes::Bytes;
 

@@ -1,6 +1,7 @@
 //! DescribeGroups, API 15. Answered by the group coordinator.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeGroupsRequest`, `DescribeGroupsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeGroupsRequest`,
+//! `DescribeGroupsResponse` in Kafka's clients.
 
 use bytes::Bytes;
 

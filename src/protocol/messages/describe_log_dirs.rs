@@ -1,6 +1,7 @@
 //! DescribeLogDirs, API 35. KIP-113, KIP-827; a null topic list means all.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeLogDirsRequest`, `DescribeLogDirsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeLogDirsRequest`,
+//! `DescribeLogDirsResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! DescribeProducers, API 61. KIP-664.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeProducersRequest`, `DescribeProducersResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeProducersRequest`,
+//! `DescribeProducersResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! DescribeTransactions, API 65. KIP-664.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeTransactionsRequest`, `DescribeTransactionsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeTransactionsRequest`,
+//! `DescribeTransactionsResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

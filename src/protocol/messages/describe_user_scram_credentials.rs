@@ -1,6 +1,7 @@
 //! DescribeUserScramCredentials, API 50. KIP-554; null users means all.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeUserScramCredentialsRequest`, `DescribeUserScramCredentialsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `DescribeUserScramCredentialsRequest`,
+//! `DescribeUserScramCredentialsResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

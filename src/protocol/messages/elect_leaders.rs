@@ -1,6 +1,7 @@
 //! ElectLeaders, API 43. KIP-183, KIP-460; election types: 0 preferred, 1 unclean.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `ElectLeadersRequest`, `ElectLeadersResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `ElectLeadersRequest`, `ElectLeadersResponse`
+//! in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! EndTxn, API 26. Answered by the transaction coordinator before the markers are out.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `EndTxnRequest`, `EndTxnResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `EndTxnRequest`, `EndTxnResponse` in Kafka's
+//! clients.
 
 use crate::protocol::message::message;
 

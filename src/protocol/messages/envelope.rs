@@ -1,6 +1,7 @@
 //! Envelope, API 58. KIP-590; used by KRaft, refused in ZooKeeper mode.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `EnvelopeRequest`, `EnvelopeResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `EnvelopeRequest`, `EnvelopeResponse` in
+//! Kafka's clients.
 
 use bytes::Bytes;
 

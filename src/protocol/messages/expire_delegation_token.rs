@@ -1,6 +1,7 @@
 //! ExpireDelegationToken, API 40. KIP-48; a negative period ends it at once.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `ExpireDelegationTokenRequest`, `ExpireDelegationTokenResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `ExpireDelegationTokenRequest`,
+//! `ExpireDelegationTokenResponse` in Kafka's clients.
 
 use bytes::Bytes;
 

@@ -1,6 +1,7 @@
 //! Fetch, API 1. Sessions are KIP-227, topic ids KIP-516.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `FetchRequest`, `FetchResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `FetchRequest`, `FetchResponse` in Kafka's
+//! clients.
 
 use crate::protocol::frame::Records;
 use crate::protocol::ids::Uuid;

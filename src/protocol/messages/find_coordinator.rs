@@ -1,6 +1,7 @@
 //! FindCoordinator, API 10. Key types: 0 group, 1 transaction, 2 share group.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `FindCoordinatorRequest`, `FindCoordinatorResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `FindCoordinatorRequest`,
+//! `FindCoordinatorResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! Heartbeat, API 12. Answered by the group coordinator.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `HeartbeatRequest`, `HeartbeatResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `HeartbeatRequest`, `HeartbeatResponse` in
+//! Kafka's clients.
 
 use crate::protocol::message::message;
 

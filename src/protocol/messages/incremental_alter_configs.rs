@@ -1,6 +1,7 @@
 //! IncrementalAlterConfigs, API 44. KIP-339; operations: 0 set, 1 delete, 2 append, 3 subtract.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `IncrementalAlterConfigsRequest`, `IncrementalAlterConfigsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `IncrementalAlterConfigsRequest`,
+//! `IncrementalAlterConfigsResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! InitProducerId, API 22. KIP-98, KIP-360.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `InitProducerIdRequest`, `InitProducerIdResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `InitProducerIdRequest`,
+//! `InitProducerIdResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

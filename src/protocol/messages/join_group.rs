@@ -1,6 +1,7 @@
 //! JoinGroup, API 11. Static members are KIP-345.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `JoinGroupRequest`, `JoinGroupResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `JoinGroupRequest`, `JoinGroupResponse` in
+//! Kafka's clients.
 
 use bytes::Bytes;
 

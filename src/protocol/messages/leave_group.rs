@@ -1,6 +1,7 @@
 //! LeaveGroup, API 13. Version 3 removes several at once (KIP-345).
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `LeaveGroupRequest`, `LeaveGroupResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `LeaveGroupRequest`, `LeaveGroupResponse` in
+//! Kafka's clients.
 
 use crate::protocol::message::message;
 

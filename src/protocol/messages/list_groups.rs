@@ -1,6 +1,7 @@
 //! ListGroups, API 16. Filters are KIP-518 and KIP-848.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `ListGroupsRequest`, `ListGroupsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `ListGroupsRequest`, `ListGroupsResponse` in
+//! Kafka's clients.
 
 use crate::protocol::message::message;
 

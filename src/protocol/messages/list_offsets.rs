@@ -1,6 +1,8 @@
-//! ListOffsets, API 2. Special timestamps: -1 latest, -2 earliest, -3 of the largest timestamp, -4 and -5 for tiered logs.
+//! ListOffsets, API 2. Special timestamps: -1 latest, -2 earliest, -3 of the largest timestamp, -4 and -5 for
+//! tiered logs.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `ListOffsetsRequest`, `ListOffsetsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `ListOffsetsRequest`, `ListOffsetsResponse` in
+//! Kafka's clients.
 
 use crate::protocol::message::message;
 

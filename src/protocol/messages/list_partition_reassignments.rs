@@ -1,6 +1,7 @@
 //! ListPartitionReassignments, API 46. KIP-455; a null topic list means all.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `ListPartitionReassignmentsRequest`, `ListPartitionReassignmentsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `ListPartitionReassignmentsRequest`,
+//! `ListPartitionReassignmentsResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! ListTransactions, API 66. KIP-664, KIP-994.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `ListTransactionsRequest`, `ListTransactionsResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `ListTransactionsRequest`,
+//! `ListTransactionsResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! Metadata, API 3. A null topic list means every topic.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `MetadataRequest`, `MetadataResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `MetadataRequest`, `MetadataResponse` in
+//! Kafka's clients.
 
 use crate::protocol::ids::Uuid;
 use crate::protocol::message::message;

@@ -1,8 +1,8 @@
 //! One file per API: its request and its response in every version of Kafka 3.9.
 //!
-//! Requests and responses are re-exported here; the structures inside them are reached through their API's module
-//! (`fetch::FetchTopic`), because Kafka uses some names twice. [`APIS`] is the table of all of them for code that
-//! handles any message: tests, fuzzing, the request log. Knows nothing of who answers what.
+//! Requests and responses are re-exported here; the structures inside them are reached through their API's
+//! module (`fetch::FetchTopic`), because Kafka uses some names twice. [`APIS`] is the table of all of them
+//! for code that handles any message: tests, fuzzing, the request log. Knows nothing of who answers what.
 
 use std::ops::RangeInclusive;
 
@@ -98,8 +98,10 @@ pub struct Codec {
     pub first_flexible: i16,
     /// The layout of its fields.
     pub kind: Kind,
-    /// Reads a whole body, to its last byte, and writes it again.
-    pub recode: fn(Bytes, i16) -> Result<Vec<Chunk>, WireError>,
+    /// Reads a whole body, to its last byte, and forgets it.
+    pub skim: fn(Bytes, i16) -> Result<(), WireError>,
+    /// Reads a whole body, to its last byte, in the first version and writes it in the second.
+    pub recode: fn(Bytes, i16, i16) -> Result<Vec<Chunk>, WireError>,
     /// Reads a whole body, to its last byte, and prints it as Kafka does.
     pub print: fn(Bytes, i16) -> Result<Value, WireError>,
 }
@@ -112,6 +114,7 @@ impl Codec {
             versions: M::VERSIONS,
             first_flexible: M::FIRST_FLEXIBLE,
             kind: <M as Field>::KIND,
+            skim: skim::<M>,
             recode: recode::<M>,
             print: print::<M>,
         }
@@ -125,10 +128,14 @@ fn decode<M: Message>(body: Bytes, version: i16) -> Result<M, WireError> {
     Ok(message)
 }
 
-fn recode<M: Message>(body: Bytes, version: i16) -> Result<Vec<Chunk>, WireError> {
-    let message: M = decode(body, version)?;
+fn skim<M: Message>(body: Bytes, version: i16) -> Result<(), WireError> {
+    decode::<M>(body, version).map(drop)
+}
+
+fn recode<M: Message>(body: Bytes, from: i16, to: i16) -> Result<Vec<Chunk>, WireError> {
+    let message: M = decode(body, from)?;
     let mut writer = Writer::default();
-    message.encode(&mut writer, version)?;
+    message.encode(&mut writer, to)?;
     writer.finish()
 }
 
@@ -178,7 +185,8 @@ apis! {
     DeleteTopics: DeleteTopicsRequest => DeleteTopicsResponse in delete_topics;
     DeleteRecords: DeleteRecordsRequest => DeleteRecordsResponse in delete_records;
     InitProducerId: InitProducerIdRequest => InitProducerIdResponse in init_producer_id;
-    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse in offset_for_leader_epoch;
+    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse
+        in offset_for_leader_epoch;
     AddPartitionsToTxn: AddPartitionsToTxnRequest => AddPartitionsToTxnResponse in add_partitions_to_txn;
     AddOffsetsToTxn: AddOffsetsToTxnRequest => AddOffsetsToTxnResponse in add_offsets_to_txn;
     EndTxn: EndTxnRequest => EndTxnResponse in end_txn;
@@ -193,28 +201,41 @@ apis! {
     DescribeLogDirs: DescribeLogDirsRequest => DescribeLogDirsResponse in describe_log_dirs;
     SaslAuthenticate: SaslAuthenticateRequest => SaslAuthenticateResponse in sasl_authenticate;
     CreatePartitions: CreatePartitionsRequest => CreatePartitionsResponse in create_partitions;
-    CreateDelegationToken: CreateDelegationTokenRequest => CreateDelegationTokenResponse in create_delegation_token;
-    RenewDelegationToken: RenewDelegationTokenRequest => RenewDelegationTokenResponse in renew_delegation_token;
-    ExpireDelegationToken: ExpireDelegationTokenRequest => ExpireDelegationTokenResponse in expire_delegation_token;
-    DescribeDelegationToken: DescribeDelegationTokenRequest => DescribeDelegationTokenResponse in describe_delegation_token;
+    CreateDelegationToken: CreateDelegationTokenRequest => CreateDelegationTokenResponse
+        in create_delegation_token;
+    RenewDelegationToken: RenewDelegationTokenRequest => RenewDelegationTokenResponse
+        in renew_delegation_token;
+    ExpireDelegationToken: ExpireDelegationTokenRequest => ExpireDelegationTokenResponse
+        in expire_delegation_token;
+    DescribeDelegationToken: DescribeDelegationTokenRequest => DescribeDelegationTokenResponse
+        in describe_delegation_token;
     DeleteGroups: DeleteGroupsRequest => DeleteGroupsResponse in delete_groups;
     ElectLeaders: ElectLeadersRequest => ElectLeadersResponse in elect_leaders;
-    IncrementalAlterConfigs: IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse in incremental_alter_configs;
-    AlterPartitionReassignments: AlterPartitionReassignmentsRequest => AlterPartitionReassignmentsResponse in alter_partition_reassignments;
-    ListPartitionReassignments: ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse in list_partition_reassignments;
+    IncrementalAlterConfigs: IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse
+        in incremental_alter_configs;
+    AlterPartitionReassignments: AlterPartitionReassignmentsRequest => AlterPartitionReassignmentsResponse
+        in alter_partition_reassignments;
+    ListPartitionReassignments: ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse
+        in list_partition_reassignments;
     OffsetDelete: OffsetDeleteRequest => OffsetDeleteResponse in offset_delete;
-    DescribeClientQuotas: DescribeClientQuotasRequest => DescribeClientQuotasResponse in describe_client_quotas;
+    DescribeClientQuotas: DescribeClientQuotasRequest => DescribeClientQuotasResponse
+        in describe_client_quotas;
     AlterClientQuotas: AlterClientQuotasRequest => AlterClientQuotasResponse in alter_client_quotas;
-    DescribeUserScramCredentials: DescribeUserScramCredentialsRequest => DescribeUserScramCredentialsResponse in describe_user_scram_credentials;
-    AlterUserScramCredentials: AlterUserScramCredentialsRequest => AlterUserScramCredentialsResponse in alter_user_scram_credentials;
+    DescribeUserScramCredentials: DescribeUserScramCredentialsRequest => DescribeUserScramCredentialsResponse
+        in describe_user_scram_credentials;
+    AlterUserScramCredentials: AlterUserScramCredentialsRequest => AlterUserScramCredentialsResponse
+        in alter_user_scram_credentials;
     AlterPartition: AlterPartitionRequest => AlterPartitionResponse in alter_partition;
     UpdateFeatures: UpdateFeaturesRequest => UpdateFeaturesResponse in update_features;
     Envelope: EnvelopeRequest => EnvelopeResponse in envelope;
     DescribeCluster: DescribeClusterRequest => DescribeClusterResponse in describe_cluster;
     DescribeProducers: DescribeProducersRequest => DescribeProducersResponse in describe_producers;
-    DescribeTransactions: DescribeTransactionsRequest => DescribeTransactionsResponse in describe_transactions;
+    DescribeTransactions: DescribeTransactionsRequest => DescribeTransactionsResponse
+        in describe_transactions;
     ListTransactions: ListTransactionsRequest => ListTransactionsResponse in list_transactions;
     AllocateProducerIds: AllocateProducerIdsRequest => AllocateProducerIdsResponse in allocate_producer_ids;
-    ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest => ConsumerGroupHeartbeatResponse in consumer_group_heartbeat;
-    ConsumerGroupDescribe: ConsumerGroupDescribeRequest => ConsumerGroupDescribeResponse in consumer_group_describe;
+    ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest => ConsumerGroupHeartbeatResponse
+        in consumer_group_heartbeat;
+    ConsumerGroupDescribe: ConsumerGroupDescribeRequest => ConsumerGroupDescribeResponse
+        in consumer_group_describe;
 }

@@ -1,6 +1,7 @@
 //! OffsetDelete, API 47. KIP-496.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `OffsetDeleteRequest`, `OffsetDeleteResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `OffsetDeleteRequest`, `OffsetDeleteResponse`
+//! in Kafka's clients.
 
 use crate::protocol::message::message;
 

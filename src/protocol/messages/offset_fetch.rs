@@ -1,6 +1,7 @@
 //! OffsetFetch, API 9. Version 8 asks for several groups at once; a null topic list means all.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `OffsetFetchRequest`, `OffsetFetchResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `OffsetFetchRequest`, `OffsetFetchResponse` in
+//! Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! OffsetForLeaderEpoch, API 23. KIP-101, KIP-320; -1 and -2 as replica id are a consumer and a debugger.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `OffsetForLeaderEpochRequest`, `OffsetForLeaderEpochResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `OffsetForLeaderEpochRequest`,
+//! `OffsetForLeaderEpochResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! Produce, API 0. Answered only when `acks` is not 0.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `ProduceRequest`, `ProduceResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `ProduceRequest`, `ProduceResponse` in Kafka's
+//! clients.
 
 use crate::protocol::frame::Records;
 use crate::protocol::message::message;

@@ -1,6 +1,7 @@
 //! RenewDelegationToken, API 39. KIP-48.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `RenewDelegationTokenRequest`, `RenewDelegationTokenResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `RenewDelegationTokenRequest`,
+//! `RenewDelegationTokenResponse` in Kafka's clients.
 
 use bytes::Bytes;
 

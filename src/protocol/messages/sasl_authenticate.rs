@@ -1,6 +1,7 @@
 //! SaslAuthenticate, API 36. KIP-152; the session lifetime is KIP-368.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `SaslAuthenticateRequest`, `SaslAuthenticateResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `SaslAuthenticateRequest`,
+//! `SaslAuthenticateResponse` in Kafka's clients.
 
 use bytes::Bytes;
 

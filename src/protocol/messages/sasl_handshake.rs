@@ -1,6 +1,7 @@
 //! SaslHandshake, API 17. Version 0 is followed by raw tokens, version 1 by SaslAuthenticate.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `SaslHandshakeRequest`, `SaslHandshakeResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `SaslHandshakeRequest`, `SaslHandshakeResponse`
+//! in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! StopReplica, API 5. Controller to broker; versions follow `inter.broker.protocol.version`.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `StopReplicaRequest`, `StopReplicaResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `StopReplicaRequest`, `StopReplicaResponse` in
+//! Kafka's clients.
 
 use crate::protocol::message::message;
 

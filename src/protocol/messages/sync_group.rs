@@ -1,6 +1,7 @@
 //! SyncGroup, API 14. Answered by the group coordinator.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `SyncGroupRequest`, `SyncGroupResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `SyncGroupRequest`, `SyncGroupResponse` in
+//! Kafka's clients.
 
 use bytes::Bytes;
 

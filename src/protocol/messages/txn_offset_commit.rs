@@ -1,6 +1,7 @@
 //! TxnOffsetCommit, API 28. Answered by the group coordinator.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `TxnOffsetCommitRequest`, `TxnOffsetCommitResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `TxnOffsetCommitRequest`,
+//! `TxnOffsetCommitResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

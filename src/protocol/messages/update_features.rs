@@ -1,6 +1,7 @@
 //! UpdateFeatures, API 57. KIP-584; answered by the controller.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `UpdateFeaturesRequest`, `UpdateFeaturesResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `UpdateFeaturesRequest`,
+//! `UpdateFeaturesResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,6 +1,7 @@
 //! UpdateMetadata, API 6. Controller to broker; versions follow `inter.broker.protocol.version`.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `UpdateMetadataRequest`, `UpdateMetadataResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `UpdateMetadataRequest`,
+//! `UpdateMetadataResponse` in Kafka's clients.
 
 use crate::protocol::ids::Uuid;
 use crate::protocol::message::message;

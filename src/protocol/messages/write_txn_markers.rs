@@ -1,6 +1,7 @@
 //! WriteTxnMarkers, API 27. Broker to broker.
 //!
-//! Every version of Kafka 3.9; knows only the layout. Source: `WriteTxnMarkersRequest`, `WriteTxnMarkersResponse` in Kafka's clients.
+//! Every version of Kafka 3.9; knows only the layout. Source: `WriteTxnMarkersRequest`,
+//! `WriteTxnMarkersResponse` in Kafka's clients.
 
 use crate::protocol::message::message;
 

@@ -1,7 +1,8 @@
 //! Classic groups as records of `__consumer_offsets`.
 //!
-//! Keys and values start with their version as a 16-bit integer (see the parent module). A null value is a tombstone.
-//! Knows nothing of offsets. Source: `GroupMetadataKey`, `GroupMetadataValue`, `GroupMetadataManager` in Kafka.
+//! Keys and values start with their version as a 16-bit integer (see the parent module). A null value is a
+//! tombstone. Knows nothing of offsets. Source: `GroupMetadataKey`, `GroupMetadataValue`,
+//! `GroupMetadataManager` in Kafka.
 
 use bytes::Bytes;
 

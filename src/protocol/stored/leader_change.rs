@@ -1,5 +1,5 @@
-//! The control record a KRaft quorum writes when its leader changes. A ZooKeeper-mode broker never writes one; log
-//! directories that were under KRaft can hold it, and the dump tool prints it.
+//! The control record a KRaft quorum writes when its leader changes. A ZooKeeper-mode broker never writes
+//! one; log directories that were under KRaft can hold it, and the dump tool prints it.
 //!
 //! Knows nothing of quorums. Source: `LeaderChangeMessage` in Kafka's clients.
 

@@ -1,8 +1,9 @@
 //! Records that the broker keeps for itself in internal topics: offsets, groups, transactions.
 //!
-//! A key or a value is its version as a big-endian 16-bit integer, then the body in that version. A reader meets
-//! versions of newer brokers too and must be able to pass over them, so the version is read apart from the body.
-//! Knows nothing of the batches around them. Source: `CoordinatorRecordSerde`, `MessageUtil` in Kafka.
+//! A key or a value is its version as a big-endian 16-bit integer, then the body in that version. A reader
+//! meets versions of newer brokers too and must be able to pass over them, so the version is read apart
+//! from the body. Knows nothing of the batches around them. Source: `CoordinatorRecordSerde`, `MessageUtil`
+//! in Kafka.
 
 use bytes::{Bytes, BytesMut};
 
@@ -27,8 +28,8 @@ pub fn version_of(record: &[u8]) -> Result<i16, WireError> {
     }
 }
 
-/// Reads a key or value in the version it says it has. Bytes after it are allowed: a newer version that an older
-/// broker can read may have added fields at the end.
+/// Reads a key or value in the version it says it has. Bytes after it are allowed: a newer version that an
+/// older broker can read may have added fields at the end.
 pub fn decode<M: Message>(record: Bytes) -> Result<M, WireError> {
     let version = version_of(&record)?;
     let mut reader = Reader::new(record);

@@ -1,7 +1,8 @@
 //! Committed offsets as records of `__consumer_offsets`.
 //!
-//! Keys and values start with their version as a 16-bit integer (see the parent module). A null value is a tombstone.
-//! Knows nothing of groups' state. Source: `OffsetCommitKey`, `OffsetCommitValue`, `GroupMetadataManager` in Kafka.
+//! Keys and values start with their version as a 16-bit integer (see the parent module). A null value is a
+//! tombstone. Knows nothing of groups' state. Source: `OffsetCommitKey`, `OffsetCommitValue`,
+//! `GroupMetadataManager` in Kafka.
 
 use crate::protocol::message::message;
 

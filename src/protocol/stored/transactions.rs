@@ -1,7 +1,7 @@
 //! Transactions as records of `__transaction_state`.
 //!
-//! Keys and values start with their version as a 16-bit integer (see the parent module). A null value is a tombstone.
-//! Source: `TransactionLogKey`, `TransactionLogValue`, `TransactionLog` in Kafka.
+//! Keys and values start with their version as a 16-bit integer (see the parent module). A null value is a
+//! tombstone. Source: `TransactionLogKey`, `TransactionLogValue`, `TransactionLog` in Kafka.
 
 use crate::protocol::message::message;
 
