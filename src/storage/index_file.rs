@@ -365,3 +365,6 @@ pub(super) fn relative(path: &Path, base_offset: i64, offset: i64) -> io::Result
         io::Error::new(io::ErrorKind::InvalidInput, text)
     })
 }
+
+#[cfg(test)]
+mod tests;
