@@ -15,3 +15,6 @@ pub mod producer_state;
 pub mod sim_fs;
 pub mod time_index;
 pub mod txn_index;
+
+#[cfg(test)]
+mod sample_tests;
