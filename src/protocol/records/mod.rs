@@ -4,10 +4,18 @@
 //! append: that is `storage::validate`. Facts: `DefaultRecordBatch`, `LegacyRecord`, KIP-98, KIP-32.
 
 pub mod batch;
+pub mod builder;
+pub mod compression;
+pub mod control;
+pub mod convert;
 pub mod legacy;
+pub mod lz4;
+pub mod record;
 pub mod view;
 
 pub use batch::{BatchHeader, Compression, TimestampType};
+pub use builder::{BatchBuilder, BatchOptions, NewRecord};
+pub use record::{Header, Record, Records, records, validate_records};
 pub use view::{BatchView, Entry, batches};
 
 use crate::protocol::error_code::ErrorCode;
