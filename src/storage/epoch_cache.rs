@@ -1,0 +1,172 @@
+//! Leader epoch cache: which leader epoch wrote which offsets (`LeaderEpochFileCache`, KIP-101, KIP-279).
+//!
+//! Entries (epoch, start offset), both strictly increasing. Followers compare their log with the leader's by
+//! it after a change of leader, so a lost entry can mean lost or diverging records: every change is written
+//! and synced before the call returns, and only changes are written. Truncation may leave the file ahead of
+//! the log after a crash; loading truncates again.
+//! Knows nothing of logs or of who leads.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::checkpoint;
+use super::fs::{Fs, damaged};
+
+/// Name of the file in a partition directory.
+pub const EPOCH_FILE: &str = "leader-epoch-checkpoint";
+/// "No epoch" and "no offset" in answers.
+const UNDEFINED: (i32, i64) = (-1, -1);
+
+/// The first offset an epoch wrote.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct EpochEntry {
+    /// Leader epoch.
+    pub epoch: i32,
+    /// First offset written under it.
+    pub start_offset: i64,
+}
+
+/// See the module.
+pub struct EpochCache {
+    fs: Arc<dyn Fs>,
+    path: Box<Path>,
+    /// Ascending in both fields.
+    entries: Vec<EpochEntry>,
+}
+
+impl EpochCache {
+    /// Reads the file at `path`; a missing or empty one gives an empty cache, a damaged one `InvalidData`
+    /// (recovery then starts from [`EpochCache::empty`] and rebuilds from the batches).
+    pub fn load(fs: Arc<dyn Fs>, path: PathBuf) -> io::Result<EpochCache> {
+        let entries = checkpoint::read_entries(&fs, &path, parse)?;
+        let ascending = |pair: &[EpochEntry]| {
+            pair[0].epoch < pair[1].epoch && pair[0].start_offset < pair[1].start_offset
+        };
+        if let Some(pair) = entries.windows(2).find(|pair| !ascending(pair)) {
+            return Err(damaged(&path, format_args!("{:?} does not follow {:?}", pair[1], pair[0])));
+        }
+        Ok(EpochCache { fs, path: path.into_boxed_path(), entries })
+    }
+
+    /// A cache without entries over `path`; the file is written at the first change.
+    pub fn empty(fs: Arc<dyn Fs>, path: PathBuf) -> EpochCache {
+        EpochCache { fs, path: path.into_boxed_path(), entries: Vec::new() }
+    }
+
+    /// The file (or a directory above it) was renamed.
+    pub fn set_path(&mut self, path: PathBuf) {
+        self.path = path.into_boxed_path();
+    }
+
+    /// All entries, ascending.
+    pub fn entries(&self) -> &[EpochEntry] {
+        &self.entries
+    }
+
+    /// The newest entry.
+    pub fn latest(&self) -> Option<EpochEntry> {
+        self.entries.last().copied()
+    }
+
+    /// The oldest entry.
+    pub fn earliest(&self) -> Option<EpochEntry> {
+        self.entries.first().copied()
+    }
+
+    /// The greatest known epoch below `epoch`.
+    pub fn previous(&self, epoch: i32) -> Option<i32> {
+        let below = self.entries.partition_point(|entry| entry.epoch < epoch);
+        below.checked_sub(1).map(|index| self.entries[index].epoch)
+    }
+
+    /// The epoch that wrote `offset`, if it is at or above the first entry.
+    pub fn epoch_for(&self, offset: i64) -> Option<i32> {
+        let after = self.entries.partition_point(|entry| entry.start_offset <= offset);
+        after.checked_sub(1).map(|index| self.entries[index].epoch)
+    }
+
+    /// Where `epoch` ends in a log that ends at `log_end_offset`, as (epoch, end offset): of the greatest known
+    /// epoch at or below it; (-1, -1) when it is unknown (`endOffsetFor`).
+    pub fn end_offset_for(&self, epoch: i32, log_end_offset: i64) -> (i32, i64) {
+        let above = self.entries.partition_point(|entry| entry.epoch <= epoch);
+        let floor = above.checked_sub(1).map(|index| self.entries[index].epoch);
+        match (floor, self.entries.get(above)) {
+            _ if epoch < 0 => UNDEFINED,
+            (Some(latest), None) if latest == epoch => (epoch, log_end_offset),
+            (_, None) => UNDEFINED,
+            (None, Some(first)) => (epoch, first.start_offset),
+            (Some(floor), Some(next)) => (floor, next.start_offset),
+        }
+    }
+
+    /// Notes that `epoch` writes from `start_offset` on. Nothing happens when the newest entry already says so;
+    /// otherwise entries that contradict (same or later epoch, same or later offset) give way.
+    /// `InvalidInput` for negative numbers.
+    pub fn assign(&mut self, epoch: i32, start_offset: i64) -> io::Result<()> {
+        if epoch < 0 || start_offset < 0 {
+            let path = self.path.display();
+            let text = format!("{path}: epoch {epoch} from offset {start_offset} is no valid entry");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        if self.latest().is_some_and(|last| last.epoch == epoch && start_offset >= last.start_offset) {
+            return Ok(());
+        }
+        let conflicts = |entry: &EpochEntry| entry.epoch >= epoch || entry.start_offset >= start_offset;
+        let kept = self.entries.iter().rposition(|entry| !conflicts(entry)).map_or(0, |index| index + 1);
+        if self.entries.len() > kept + 1
+            || self.entries.get(kept).is_some_and(|e| e.start_offset != start_offset)
+        {
+            let removed = &self.entries[kept..];
+            tracing::warn!(path = %self.path.display(), epoch, start_offset, ?removed, "epochs truncated by a new one");
+        }
+        self.entries.truncate(kept);
+        self.entries.push(EpochEntry { epoch, start_offset });
+        self.write()
+    }
+
+    /// Drops the entries that start at or above `end_offset` (`truncateFromEnd`).
+    pub fn truncate_from_end(&mut self, end_offset: i64) -> io::Result<()> {
+        let kept = self.entries.partition_point(|entry| entry.start_offset < end_offset);
+        if end_offset < 0 || kept == self.entries.len() {
+            return Ok(());
+        }
+        self.entries.truncate(kept);
+        self.write()
+    }
+
+    /// Lets the entries that start at or below `start_offset` collapse into the last of them, which then starts
+    /// there (`truncateFromStart`).
+    pub fn truncate_from_start(&mut self, start_offset: i64) -> io::Result<()> {
+        let covered = self.entries.partition_point(|entry| entry.start_offset <= start_offset);
+        let Some(last) = covered.checked_sub(1) else { return Ok(()) };
+        if last == 0 && self.entries[0].start_offset == start_offset {
+            return Ok(());
+        }
+        self.entries.drain(..last);
+        self.entries[0].start_offset = start_offset;
+        self.write()
+    }
+
+    /// Drops all entries.
+    pub fn clear(&mut self) -> io::Result<()> {
+        if self.entries.is_empty() {
+            return Ok(());
+        }
+        self.entries.clear();
+        self.write()
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let lines = self.entries.iter().map(|entry| format!("{} {}", entry.epoch, entry.start_offset));
+        checkpoint::write_entries(&self.fs, &self.path, lines)
+    }
+}
+
+/// `epoch startOffset`.
+fn parse(line: &str) -> Option<EpochEntry> {
+    let mut words = line.split_whitespace();
+    let (epoch, start_offset) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let valid = words.next().is_none() && epoch >= 0 && start_offset >= 0;
+    valid.then_some(EpochEntry { epoch, start_offset })
+}
