@@ -5,7 +5,7 @@
 //! logs with equal settings can share one. Defaults are Kafka 3.9's (`LogConfig`, `ServerLogConfigs`).
 
 use crate::protocol::records::batch::TimestampType;
-use crate::protocol::records::compression::Compression;
+use crate::protocol::records::batch::Compression;
 
 /// What `compression.type` asks for.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]

@@ -80,27 +80,18 @@ pub fn check(
         let view = view?;
         check_shape(&view, config, origin, *first_magic.get_or_insert(view.magic()))?;
         view.verify_crc()?;
-        match view.v2() {
-            Some(header) => {
-                check_header(header, origin)?;
-                let start = view.bytes().as_ptr() as usize - records.as_ptr() as usize;
-                let whole = records.slice(start..start + view.size_in_bytes());
-                let batch = check_batch(header, whole, config, now)?;
-                checked.reencoded += usize::from(batch.is_none());
-                match batch {
-                    Some(batch) => checked.push(batch),
-                    None => checked.push(reencode::batch(&view, config)?.stamped(config, now)),
-                }
-            }
-            // Old formats come as one batch a record: they become one batch together.
-            None => {
-                for batch in reencode::legacy(records, config, now)? {
-                    checked.reencoded += 1;
-                    checked.push(batch.stamped(config, now));
-                }
-                break;
-            }
-        }
+        let Some(header) = view.v2() else {
+            // Old formats come as one batch a record: together they become one batch.
+            checked.push(reencode::legacy(&view, records, config, now)?);
+            checked.reencoded += 1;
+            break;
+        };
+        check_header(header, origin)?;
+        let start = view.bytes().as_ptr() as usize - records.as_ptr() as usize;
+        let whole = records.slice(start..start + view.size_in_bytes());
+        let (batch, is_new) = check_batch(header, whole, config, now)?;
+        checked.reencoded += usize::from(is_new);
+        checked.push(batch.stamped(config, now));
     }
     if checked.reencoded > 0 {
         for batch in &checked.batches {
@@ -181,34 +172,36 @@ fn invalid(what: String) -> AppendError {
     AppendError::Invalid { code: ErrorCode::InvalidRecord, what, records: Vec::new() }
 }
 
-/// Checks the records of one format 2 batch as far as the rules need. `None` asks for re-encoding.
+/// Checks the records of a format 2 batch as far as the rules need; also says whether it is written anew.
 fn check_batch(
     header: &BatchHeader,
     whole: Bytes,
     config: &LogConfig,
     now: Timestamp,
-) -> Result<Option<CheckedBatch>, AppendError> {
+) -> Result<(CheckedBatch, bool), AppendError> {
+    refuse_append_time_of_client(header)?;
     let codec = header.compression()?;
-    let mut header = *header;
+    let wanted = match header.is_control() {
+        true => codec,
+        false => target(config, codec),
+    };
+    let mut max_timestamp = header.max_timestamp;
     if codec == Compression::None {
-        match inspect(&header, &whole[HEADER_SIZE..], config, now) {
-            // Kafka corrects a max timestamp that the client computed wrongly.
-            Ok(found) => set_max_timestamp(&mut header, &whole[HEADER_SIZE..], found.max_timestamp),
-            Err(error) => return Err(error),
-        }
-    } else {
-        refuse_append_time_of_client(&header)?;
-        if needs_records(config) {
-            let body = record::body(&header, &whole, MAX_DECOMPRESSED)?;
-            inspect(&header, &body, config, now)?;
-        }
+        // Kafka corrects a max timestamp that the client computed wrongly.
+        max_timestamp = inspect(header, &whole[HEADER_SIZE..], config, now)?.max_timestamp;
+    } else if wanted != codec || needs_records(config) {
+        let body = record::body(header, &whole, MAX_DECOMPRESSED)?;
+        inspect(header, &body, config, now)?;
     }
-    let wanted = target(config, codec);
-    if wanted != codec && !(header.is_control() && codec == Compression::None) {
-        return Ok(None);
+    let mut batch = match wanted == codec {
+        true => CheckedBatch { header: *header, body: whole.slice(HEADER_SIZE..) },
+        false => reencode::batch(&whole, wanted, config)?,
+    };
+    if batch.header.max_timestamp != max_timestamp {
+        batch.header.max_timestamp = max_timestamp;
+        batch.header.crc = crc(&batch.header, &batch.body);
     }
-    let batch = CheckedBatch { header, body: whole.slice(HEADER_SIZE..) };
-    Ok(Some(batch.stamped(config, now)))
+    Ok((batch, wanted != codec))
 }
 
 /// The codec a batch that came with `codec` is stored with.
@@ -221,11 +214,8 @@ pub(super) fn target(config: &LogConfig, codec: Compression) -> Compression {
 
 /// Whether a rule of this topic concerns single records, so that compressed batches must be opened.
 fn needs_records(config: &LogConfig) -> bool {
-    config.compact || (config.timestamp_type == TimestampType::CreateTime && has_timestamp_bounds(config))
-}
-
-fn has_timestamp_bounds(config: &LogConfig) -> bool {
-    config.timestamp_before_max_ms != i64::MAX || config.timestamp_after_max_ms != i64::MAX
+    let bounded = config.timestamp_before_max_ms != i64::MAX || config.timestamp_after_max_ms != i64::MAX;
+    config.compact || (config.timestamp_type == TimestampType::CreateTime && bounded)
 }
 
 fn refuse_append_time_of_client(header: &BatchHeader) -> Result<(), AppendError> {
@@ -246,23 +236,24 @@ fn inspect(
     config: &LogConfig,
     now: Timestamp,
 ) -> Result<Checked, AppendError> {
-    refuse_append_time_of_client(header)?;
     let found = record::validate_records(header, body)?;
     if header.is_control() {
         return Ok(found);
     }
     let keyless = config.compact && found.first_without_key.is_some();
-    let create_time = config.timestamp_type == TimestampType::CreateTime;
-    let late = create_time
-        && (is_out_of_range(found.max_timestamp, config, now)
-            || is_out_of_range(found.min_timestamp, config, now));
+    let late = config.timestamp_type == TimestampType::CreateTime && is_late(&found, config, now);
     match keyless || late {
         true => Err(record_errors(RecordIter::new(header, body)?, config, now)?),
         false => Ok(found),
     }
 }
 
-pub(super) fn is_out_of_range(timestamp: i64, config: &LogConfig, now: Timestamp) -> bool {
+/// Whether a timestamp of the batch lies outside the topic's bounds.
+pub(super) fn is_late(found: &Checked, config: &LogConfig, now: Timestamp) -> bool {
+    [found.min_timestamp, found.max_timestamp].iter().any(|at| is_out_of_range(*at, config, now))
+}
+
+fn is_out_of_range(timestamp: i64, config: &LogConfig, now: Timestamp) -> bool {
     timestamp != NONE
         && (now.0.saturating_sub(timestamp) > config.timestamp_before_max_ms
             || timestamp.saturating_sub(now.0) > config.timestamp_after_max_ms)
@@ -280,7 +271,9 @@ pub(super) fn record_errors<'a>(
         let record = record?;
         let message = if config.compact && record.key.is_none() {
             "compacted topic cannot accept message without key".to_owned()
-        } else if is_out_of_range(record.timestamp, config, now) {
+        } else if config.timestamp_type == TimestampType::CreateTime
+            && is_out_of_range(record.timestamp, config, now)
+        {
             code = ErrorCode::InvalidTimestamp;
             let from = now.0.saturating_sub(config.timestamp_before_max_ms);
             let to = now.0.saturating_add(config.timestamp_after_max_ms);
@@ -313,13 +306,6 @@ impl CheckedBatch {
             header.crc = crc(header, &self.body);
         }
         self
-    }
-}
-
-fn set_max_timestamp(header: &mut BatchHeader, body: &[u8], max: i64) {
-    if header.max_timestamp != max {
-        header.max_timestamp = max;
-        header.crc = crc(header, body);
     }
 }
 
