@@ -23,6 +23,9 @@ pub enum LogError {
     /// Reading, writing or syncing failed. A failed write or sync fences the log; the directory must go offline.
     #[error("log directory failure: {0}")]
     Storage(io::Error),
+    /// A segment or index holds what cannot be. Only this partition is affected.
+    #[error("corrupt log: {0}")]
+    Corrupt(io::Error),
     /// An earlier write or sync failed: nothing is done any more until the directory is loaded again.
     #[error("the log is fenced since an earlier failure: {0}")]
     Fenced(String),
@@ -45,6 +48,7 @@ impl LogError {
         match self {
             LogError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             LogError::InconsistentTopicId { .. } => ErrorCode::InconsistentTopicId,
+            LogError::Corrupt(_) => ErrorCode::CorruptMessage,
             LogError::Closed => ErrorCode::NotLeaderOrFollower,
             LogError::NoSpace(_) | LogError::Storage(_) | LogError::Fenced(_) => ErrorCode::KafkaStorageError,
         }
@@ -60,6 +64,7 @@ impl From<io::Error> for LogError {
     fn from(error: io::Error) -> LogError {
         match error.kind() {
             io::ErrorKind::StorageFull => LogError::NoSpace(error),
+            io::ErrorKind::InvalidData => LogError::Corrupt(error),
             _ => LogError::Storage(error),
         }
     }

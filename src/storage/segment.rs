@@ -261,10 +261,17 @@ impl Segment {
         }
     }
 
+    /// When the file of batches was last changed, milliseconds since the epoch.
+    pub fn modified_ms(&self) -> io::Result<i64> {
+        let inner = self.lock();
+        inner.fs.modified_ms(&inner.log_path)
+    }
+
     /// Where a search for `timestamp` starts: a position at or before the first batch with that or a later one.
     pub fn position_for_timestamp(&self, timestamp: i64, starting_offset: i64) -> io::Result<u64> {
         let inner = self.lock();
-        let (_, offset) = inner.time_index.lookup(timestamp)?;
+        // An entry says that the batch it names is the first with that timestamp: start at the one below.
+        let (_, offset) = inner.time_index.lookup(timestamp.saturating_sub(1))?;
         let (_, position) = inner.offset_index.lookup(offset.max(starting_offset))?;
         Ok(u64::from(position).min(self.size()))
     }

@@ -1,4 +1,6 @@
 //! The segments of one log, ordered by base offset (`LogSegments`). The last one is active.
+//!
+//! The list is copied when it changes, which is rare, so that a read can keep it without copying it.
 
 use std::sync::Arc;
 
@@ -8,13 +10,18 @@ use super::segment::Segment;
 #[derive(Default)]
 pub struct Segments {
     /// Ascending base offsets.
-    ordered: Vec<Arc<Segment>>,
+    ordered: Arc<Vec<Arc<Segment>>>,
 }
 
 impl Segments {
     /// All, oldest first.
     pub fn all(&self) -> &[Arc<Segment>] {
         &self.ordered
+    }
+
+    /// All as they are now, to be used without the log's lock.
+    pub fn snapshot(&self) -> Arc<Vec<Arc<Segment>>> {
+        self.ordered.clone()
     }
 
     /// The one appended to.
@@ -35,26 +42,30 @@ impl Segments {
     /// Adds a segment, in place of one with the same base.
     pub fn insert(&mut self, segment: Arc<Segment>) {
         let at = self.ordered.partition_point(|other| other.base_offset() < segment.base_offset());
-        match self.ordered.get(at) {
-            Some(other) if other.base_offset() == segment.base_offset() => self.ordered[at] = segment,
-            _ => self.ordered.insert(at, segment),
+        let ordered = Arc::make_mut(&mut self.ordered);
+        match ordered.get_mut(at) {
+            Some(other) if other.base_offset() == segment.base_offset() => *other = segment,
+            _ => ordered.insert(at, segment),
         }
     }
 
     /// Takes out the segments from `index` on.
     pub fn split_off(&mut self, index: usize) -> Vec<Arc<Segment>> {
-        self.ordered.split_off(index.min(self.ordered.len()))
+        let ordered = Arc::make_mut(&mut self.ordered);
+        ordered.split_off(index.min(ordered.len()))
     }
 
     /// Takes out the `count` oldest.
     pub fn drain_first(&mut self, count: usize) -> Vec<Arc<Segment>> {
-        self.ordered.drain(..count.min(self.ordered.len())).collect()
+        let ordered = Arc::make_mut(&mut self.ordered);
+        ordered.drain(..count.min(ordered.len())).collect()
     }
 
     /// Takes out those with these base offsets and puts `new` in (compaction).
     pub fn replace(&mut self, old: &[i64], new: Vec<Arc<Segment>>) -> Vec<Arc<Segment>> {
-        let (out, kept) = self.ordered.drain(..).partition(|segment| old.contains(&segment.base_offset()));
-        self.ordered = kept;
+        let all = self.ordered.iter().cloned();
+        let (out, kept) = all.partition(|segment| old.contains(&segment.base_offset()));
+        self.ordered = Arc::new(kept);
         new.into_iter().for_each(|segment| self.insert(segment));
         out
     }
