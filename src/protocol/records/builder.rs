@@ -8,7 +8,7 @@ use crate::protocol::records::batch::{
     self, BatchHeader, Compression, HEADER_SIZE, LOG_OVERHEAD, TimestampType,
 };
 use crate::protocol::records::compression::compress;
-use crate::protocol::records::record::{Header, Record, body};
+use crate::protocol::records::record::{Header, Record, RecordIter, body};
 use crate::protocol::records::{NONE, RecordsError};
 use crate::protocol::varint;
 
@@ -57,6 +57,30 @@ impl Default for BatchOptions {
             transactional: false,
             control: false,
         }
+    }
+}
+
+impl BatchOptions {
+    /// The options that make a batch like the one of this header: cleaning and rebuilding start from them.
+    pub fn like(header: &BatchHeader) -> Result<BatchOptions, RecordsError> {
+        let append_time = match header.timestamp_type() {
+            TimestampType::CreateTime => None,
+            TimestampType::LogAppendTime => Some(header.max_timestamp),
+        };
+        Ok(BatchOptions {
+            base_offset: header.base_offset,
+            last_offset: Some(header.last_offset()),
+            partition_leader_epoch: header.partition_leader_epoch,
+            compression: header.compression()?,
+            level: None,
+            append_time,
+            delete_horizon: header.delete_horizon(),
+            producer_id: header.producer_id,
+            producer_epoch: header.producer_epoch,
+            base_sequence: header.base_sequence,
+            transactional: header.is_transactional(),
+            control: header.is_control(),
+        })
     }
 }
 
@@ -238,6 +262,18 @@ pub fn recompress(
         Compression::None => with_body(header, &plain),
         _ => with_body(header, &compress(codec, level, &plain)?),
     }
+}
+
+/// The same records written anew as `options` say, at consecutive offsets from `options.base_offset`: for
+/// batches of clients whose own offsets are wrong. `limit` bounds the decompressed body.
+pub fn rebuild(batch: &[u8], options: BatchOptions, limit: usize) -> Result<Vec<u8>, RecordsError> {
+    let header = BatchHeader::parse(batch)?;
+    let plain = body(&header, batch, limit)?;
+    let mut builder = BatchBuilder::new(options);
+    for record in RecordIter::new(&header, &plain)? {
+        builder.append_record(builder.last_offset.saturating_add(1), &record?)?;
+    }
+    builder.finish()
 }
 
 /// What compaction leaves of a batch whose records are all gone but whose producer is still needed

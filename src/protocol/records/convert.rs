@@ -5,7 +5,7 @@
 //! Source: `RecordsUtil.downConvert`, `LogValidator.convertAndAssignOffsetsNonCompressed`.
 
 use crate::protocol::records::RecordsError;
-use crate::protocol::records::batch::{Compression, MAGIC_V2, TimestampType};
+use crate::protocol::records::batch::{Compression, TimestampType};
 use crate::protocol::records::builder::{BatchBuilder, BatchOptions};
 use crate::protocol::records::legacy::{self, LegacyBuilder, LegacyIter};
 use crate::protocol::records::record::records;
@@ -73,7 +73,7 @@ pub fn up_convert(bytes: &[u8], options: BatchOptions, limit: usize) -> Result<C
         let view = view?;
         let bad = |what| RecordsError::BadBatch { offset: view.base_offset(), what };
         let AnyHeader::Legacy(header) = view.header() else {
-            return Err(RecordsError::UnknownMagic(MAGIC_V2));
+            return Err(bad("only messages of formats 0 and 1 are converted"));
         };
         wrapped |= header.compression()? != Compression::None;
         if index > 0 && wrapped {
@@ -86,7 +86,7 @@ pub fn up_convert(bytes: &[u8], options: BatchOptions, limit: usize) -> Result<C
         let body = legacy::body(header, view.bytes(), limit)?;
         let iter = LegacyIter::new(header, &body)?;
         if wrapped {
-            iter.verify_crcs()?;
+            iter.verify()?;
         }
         for record in iter {
             let offset = options.base_offset.saturating_add(i64::from(builder.count()));

@@ -127,10 +127,9 @@ pub fn body<'a>(header: &LegacyHeader, entry: &'a [u8], limit: usize) -> Result<
     .map(Cow::Owned)
 }
 
-fn key_and_value<'a>(
-    header: &LegacyHeader,
-    entry: &'a [u8],
-) -> Result<(Option<&'a [u8]>, Option<&'a [u8]>), &'static str> {
+type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+fn key_and_value<'a>(header: &LegacyHeader, entry: &'a [u8]) -> Result<KeyAndValue<'a>, &'static str> {
     let key_at = if header.magic == 0 { TIMESTAMP_AT } else { TIMESTAMP_AT + 8 };
     let mut rest = entry.get(key_at..header.size_in_bytes()).ok_or("the message is cut")?;
     let key = sized(&mut rest)?;
@@ -156,7 +155,7 @@ fn sized<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, &'static str> {
 #[derive(Clone, Debug)]
 pub struct LegacyIter<'a> {
     rest: &'a [u8],
-    magic: i8,
+    wrapper_magic: i8,
     /// What makes inner offsets absolute.
     shift: i64,
     /// The wrapper's timestamp, if it replaces the records' own.
@@ -170,7 +169,8 @@ impl<'a> LegacyIter<'a> {
     pub fn new(header: &LegacyHeader, body: &'a [u8]) -> Result<LegacyIter<'a>, RecordsError> {
         let wrapper = header.compression()? != Compression::None;
         let shift = match (wrapper, header.magic) {
-            (true, 1) => header.offset.wrapping_sub(last_inner_offset(header.offset, body)?),
+            // Some versions of librdkafka send wrappers with offset 0 whatever is inside.
+            (true, 1) if header.offset != 0 => header.offset - last_inner_offset(header.offset, body)?,
             _ => 0,
         };
         if body.is_empty() {
@@ -179,15 +179,29 @@ impl<'a> LegacyIter<'a> {
         }
         let append_time =
             (header.timestamp_type() == TimestampType::LogAppendTime).then_some(header.timestamp);
-        Ok(LegacyIter { rest: body, magic: header.magic, shift, append_time, index: 0, failed: false })
+        Ok(LegacyIter {
+            rest: body,
+            wrapper_magic: header.magic,
+            shift,
+            append_time,
+            index: 0,
+            failed: false,
+        })
     }
 
-    /// Checks the checksums of all entries, as is due for what a client sends.
-    pub fn verify_crcs(&self) -> Result<(), RecordsError> {
-        let mut rest = self.rest;
+    /// What is due for a client's data beyond reading it: the checksum of every inner entry holds and it
+    /// has its wrapper's format. Logs of old brokers may hold mixed ones, so reading lets them pass.
+    pub fn verify(&self) -> Result<(), RecordsError> {
+        let (mut rest, mut index) = (self.rest, 0);
         while !rest.is_empty() {
             verify_crc(rest)?;
-            rest = &rest[LegacyHeader::parse(rest)?.size_in_bytes()..];
+            let header = LegacyHeader::parse(rest)?;
+            if header.magic != self.wrapper_magic {
+                let what = "an inner message has another format than its wrapper";
+                return Err(RecordsError::BadRecord { index, what });
+            }
+            rest = &rest[header.size_in_bytes()..];
+            index += 1;
         }
         Ok(())
     }
@@ -197,9 +211,6 @@ impl<'a> LegacyIter<'a> {
         let bad = |what| RecordsError::BadRecord { index, what };
         let header = LegacyHeader::parse(self.rest)?;
         let entry = self.rest.get(..header.size_in_bytes()).ok_or_else(|| bad("the message is cut"))?;
-        if header.magic != self.magic {
-            return Err(bad("an inner message has another format than its wrapper"));
-        }
         if header.compression()? != Compression::None {
             return Err(bad("an inner message is compressed again"));
         }
@@ -208,7 +219,7 @@ impl<'a> LegacyIter<'a> {
         self.index += 1;
         Ok(Record {
             offset: header.offset.wrapping_add(self.shift),
-            timestamp: self.append_time.unwrap_or(header.timestamp),
+            timestamp: self.append_time.filter(|_| header.magic == 1).unwrap_or(header.timestamp),
             sequence: NONE as i32,
             attributes: header.attributes as i8,
             key,
@@ -218,15 +229,19 @@ impl<'a> LegacyIter<'a> {
     }
 }
 
+/// The last offset in a wrapper's inner set: relative, so between 0 and the wrapper's own.
 fn last_inner_offset(offset: i64, mut inner: &[u8]) -> Result<i64, RecordsError> {
+    let bad = |what| RecordsError::BadBatch { offset, what };
     let mut last = 0;
     while !inner.is_empty() {
         let header = LegacyHeader::parse(inner)?;
         last = header.offset;
-        let cut = RecordsError::BadBatch { offset, what: "an inner message is cut" };
-        inner = inner.get(header.size_in_bytes()..).ok_or(cut)?;
+        inner = inner.get(header.size_in_bytes()..).ok_or_else(|| bad("an inner message is cut"))?;
     }
-    Ok(last)
+    match (0..=offset).contains(&last) {
+        true => Ok(last),
+        false => Err(bad("its offset is less than that of its last inner message")),
+    }
 }
 
 impl<'a> Iterator for LegacyIter<'a> {
@@ -317,7 +332,7 @@ fn put_entry(
     (magic, attributes): (i8, u8),
     offset: i64,
     timestamp: i64,
-    (key, value): (Option<&[u8]>, Option<&[u8]>),
+    (key, value): KeyAndValue<'_>,
 ) -> Result<(), RecordsError> {
     let length = |field: Option<&[u8]>| field.map_or(0, <[u8]>::len);
     let size = min_size(magic)? as usize + length(key) + length(value);

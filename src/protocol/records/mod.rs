@@ -15,7 +15,7 @@ pub mod view;
 
 pub use batch::{BatchHeader, Compression, TimestampType};
 pub use builder::{BatchBuilder, BatchOptions, NewRecord};
-pub use record::{Header, Record, Records, records, validate_records};
+pub use record::{Header, Record, Records, check_records, records, validate_records};
 pub use view::{BatchView, Entry, batches};
 
 use crate::protocol::error_code::ErrorCode;

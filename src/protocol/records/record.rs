@@ -285,26 +285,32 @@ impl<'a> Iterator for AnyRecordIter<'a> {
     }
 }
 
-/// What a strict walk found out.
+/// What a walk through all records of a batch found out.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Checked {
     /// Records.
     pub count: i32,
     /// Largest timestamp of the records, -1 if all have none.
     pub max_timestamp: i64,
-    /// Offset of the first record that has it, -1 without records.
+    /// Offset of the first record that has it.
     pub offset_of_max_timestamp: i64,
     /// Smallest timestamp among the records that have one, -1 if none has.
     pub min_timestamp: i64,
     /// Index of the first record without a key: forbidden in compacted topics.
     pub first_without_key: Option<usize>,
+    /// Index of the first record whose offset does not follow the one before. Kafka does not refuse such a
+    /// batch but numbers its records anew, see [`crate::protocol::records::builder::rebuild`].
+    pub first_out_of_order: Option<usize>,
 }
 
-/// The strict check of a batch as a producer sends it: every length holds, the records are as many as the
-/// header says, their offsets are consecutive from the base to the last, and no byte is left over.
-/// `body` is decompressed. Source: `LogValidator`.
-pub fn validate_records(header: &BatchHeader, body: &[u8]) -> Result<Checked, RecordsError> {
+/// Walks a batch as a producer sends it: every length holds, there are as many records (one at least) as
+/// the header's count and its offsets say, and no byte is left over. `body` is decompressed. Source:
+/// `LogValidator.validateBatch` and its walks.
+pub fn check_records(header: &BatchHeader, body: &[u8]) -> Result<Checked, RecordsError> {
     let offset = header.base_offset;
+    if header.record_count <= 0 {
+        return Err(RecordsError::BadBatch { offset, what: "it has no records" });
+    }
     if i64::from(header.last_offset_delta) + 1 != i64::from(header.record_count) {
         let what = "the offsets are not as many as the records";
         return Err(RecordsError::BadBatch { offset, what });
@@ -315,25 +321,36 @@ pub fn validate_records(header: &BatchHeader, body: &[u8]) -> Result<Checked, Re
         offset_of_max_timestamp: NONE,
         min_timestamp: NONE,
         first_without_key: None,
+        first_out_of_order: None,
     };
     for (index, record) in RecordIter::new(header, body)?.enumerate() {
         let record = record?;
+        let timestamp = record.timestamp;
         if record.offset != offset.wrapping_add(index as i64) {
-            let what = "its offset does not follow the one before";
-            return Err(RecordsError::BadRecord { index, what });
+            checked.first_out_of_order.get_or_insert(index);
         }
-        if record.timestamp > checked.max_timestamp || index == 0 {
-            checked.max_timestamp = record.timestamp;
+        if timestamp > checked.max_timestamp || index == 0 {
+            checked.max_timestamp = timestamp;
             checked.offset_of_max_timestamp = record.offset;
         }
-        if record.timestamp != NONE
-            && (checked.min_timestamp == NONE || record.timestamp < checked.min_timestamp)
-        {
-            checked.min_timestamp = record.timestamp;
+        if timestamp != NONE && (checked.min_timestamp == NONE || timestamp < checked.min_timestamp) {
+            checked.min_timestamp = timestamp;
         }
-        if record.key.is_none() && checked.first_without_key.is_none() {
-            checked.first_without_key = Some(index);
+        if record.key.is_none() {
+            checked.first_without_key.get_or_insert(index);
         }
     }
     Ok(checked)
+}
+
+/// As [`check_records`], and also refuses offsets that are not consecutive.
+pub fn validate_records(header: &BatchHeader, body: &[u8]) -> Result<Checked, RecordsError> {
+    let checked = check_records(header, body)?;
+    match checked.first_out_of_order {
+        Some(index) => {
+            let what = "its offset does not follow the one before";
+            Err(RecordsError::BadRecord { index, what })
+        }
+        None => Ok(checked),
+    }
 }
