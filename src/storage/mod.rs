@@ -1,20 +1,33 @@
 //! The log on disk: Kafka's files, byte for byte.
 
+pub mod append_error;
+pub mod batch_scan;
 pub mod checkpoint;
 pub mod descriptors;
 pub mod dirs;
 pub mod epoch_cache;
 pub mod fs;
 mod index_file;
+pub mod log;
+pub mod log_config;
+pub mod log_error;
 pub mod meta_properties;
 pub mod offset_index;
 pub mod partition_dir;
 pub mod partition_metadata;
+mod producer_batch;
+mod producer_rebuild;
 pub mod producer_snapshot;
 pub mod producer_state;
+mod reencode;
+pub mod segment;
+pub mod segment_names;
+pub mod segments;
 pub mod sim_fs;
 pub mod time_index;
+pub mod trash;
 pub mod txn_index;
 
 #[cfg(test)]
 mod sample_tests;
+pub mod validate;
