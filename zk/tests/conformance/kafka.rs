@@ -1,0 +1,1 @@
+//! Kafka's operations against a server.
