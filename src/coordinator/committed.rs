@@ -20,7 +20,10 @@ impl<T> Default for Uncommitted<T> {
 impl<T> Uncommitted<T> {
     /// Adds the item of the record at `offset`, which is at or above every earlier one.
     pub fn push(&mut self, offset: i64, item: T) {
-        assert!(self.queue.back().is_none_or(|(last, _)| *last <= offset), "records are replayed in log order");
+        assert!(
+            self.queue.back().is_none_or(|(last, _)| *last <= offset),
+            "records are replayed in log order"
+        );
         self.queue.push_back((offset, item));
     }
 

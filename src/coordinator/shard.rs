@@ -12,6 +12,7 @@
 //! 3. At the first refused batch the rest is not tried and *nothing* leaves: the shell gives the whole remainder
 //!    to [`Shard::on_refused`]. As replay is the only mutation of durable state, a refused append has mutated
 //!    nothing durable; `on_refused` answers the tickets and passes on what still stands (its timers, say).
+//!    A record that cannot be encoded (a text beyond the format's 32 KiB) is a batch refused `UnknownServerError`.
 //! 4. A parked reply that is not committed in time comes back through `on_refused` too, with `RequestTimedOut`
 //!    and no batches. Its record stays in the log and may still be committed later.
 //! 5. When the high watermark moves: `on_committed` first, then the parked replies it releases.
@@ -124,7 +125,7 @@ pub trait Shard {
     type Timer: Ord + Clone;
     /// Work elsewhere (transactions: write markers).
     type Errand;
-    /// Why bytes of the topic are no record.
+    /// Why bytes are no record, or a record has no bytes.
     type Malformed: std::error::Error;
 
     /// Takes a command. Answers through `out`, at once or later.
@@ -149,14 +150,14 @@ pub trait Shard {
     fn on_refused(&mut self, now: Now, code: ErrorCode, undone: Effects<Self>, out: &mut Effects<Self>);
 
     /// Leadership is gone: answers every ticket the shard holds. The shard is dropped afterwards.
-    fn resign(&mut self, out: &mut Effects<Self>);
+    fn resign(&mut self, now: Now, out: &mut Effects<Self>);
 
     /// The answer to a command that never reached a shard: loading, not ours, shutting down.
     fn refuse(command: Self::Command, code: ErrorCode) -> Self::Reply;
 
     /// A record's key and value; no value is a tombstone.
-    fn encode(&self, record: &Self::Record) -> (Bytes, Option<Bytes>);
+    fn encode(&self, record: &Self::Record) -> Result<(Bytes, Option<Bytes>), Self::Malformed>;
 
     /// The record in these bytes; `None` for a kind that this shard does not know, which loading skips.
-    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self::Record>, Self::Malformed>;
+    fn decode(key: Bytes, value: Option<Bytes>) -> Result<Option<Self::Record>, Self::Malformed>;
 }

@@ -13,13 +13,14 @@ mod describe;
 mod expiry;
 mod offsets;
 mod records;
+mod requests;
 mod shard;
 mod subscription;
 
 pub use command::{
-    Command, CommitPartition, CommitTopic, FetchedPartition, FetchedTopic, Heartbeat, JoinGroup, JoinGroupReply,
-    JoinedMember, LeaveGroup, LeaveGroupReply, LeavingMember, OffsetCommit, OffsetDelete, OffsetDeleteReply,
-    OffsetFetch, Protocol, Reply, SyncGroup, SyncGroupReply, TopicErrors,
+    Command, CommitPartition, CommitTopic, FetchedPartition, FetchedTopic, Heartbeat, JoinGroup,
+    JoinGroupReply, JoinedMember, LeaveGroup, LeaveGroupReply, LeavingMember, OffsetCommit, OffsetDelete,
+    OffsetDeleteReply, OffsetFetch, Protocol, Reply, SyncGroup, SyncGroupReply, TopicErrors,
 };
 pub use describe::{Description, ListGroups, ListedGroup, MemberDescription};
 pub use records::{GroupValue, MalformedRecord, MemberValue, OffsetValue, Record, ValueVersions};

@@ -27,12 +27,15 @@ pub(super) struct Slot {
     void_below: i64,
 }
 
+/// What a transaction will commit, by partition, with the offset of the record that says so.
+type Undecided = BTreeMap<(Arc<str>, i32), (i64, OffsetValue)>;
+
 /// The offsets of one group.
 #[derive(Debug)]
 pub(super) struct Offsets {
     topics: BTreeMap<Arc<str>, BTreeMap<i32, Slot>>,
     /// By producer id: what its open transaction will commit.
-    transactions: BTreeMap<i64, BTreeMap<(Arc<str>, i32), (i64, OffsetValue)>>,
+    transactions: BTreeMap<i64, Undecided>,
     /// In-flight records below this offset belong to a group of the same name that was deleted.
     born_offset: i64,
 }
@@ -55,7 +58,9 @@ impl Offsets {
 
     /// Every partition that has an offset, or one in flight.
     pub fn slots(&self) -> impl Iterator<Item = (&Arc<str>, i32, &Slot)> {
-        self.topics.iter().flat_map(|(name, slots)| slots.iter().map(move |(index, slot)| (name, *index, slot)))
+        self.topics
+            .iter()
+            .flat_map(|(name, slots)| slots.iter().map(move |(index, slot)| (name, *index, slot)))
     }
 
     /// One partition, if it has an offset or one in flight.
@@ -87,7 +92,9 @@ impl Offsets {
         if offset < self.born_offset {
             return;
         }
-        let Some(slot) = self.topics.get_mut(topic).and_then(|slots| slots.get_mut(&partition)) else { return };
+        let Some(slot) = self.topics.get_mut(topic).and_then(|slots| slots.get_mut(&partition)) else {
+            return;
+        };
         slot.in_flight = slot.in_flight.saturating_sub(1);
         let newer = slot.committed.as_ref().is_none_or(|(at, _)| *at < offset);
         if newer && offset >= slot.void_below {
@@ -167,7 +174,8 @@ impl Offsets {
         let mut fetched: Vec<FetchedTopic> = Vec::with_capacity(self.topics.len());
         for (name, slots) in &self.topics {
             let committed = slots.iter().filter(|(_, slot)| slot.committed.is_some());
-            let partitions: Vec<_> = committed.map(|(index, _)| self.fetch_one(name, *index, request)).collect();
+            let partitions: Vec<_> =
+                committed.map(|(index, _)| self.fetch_one(name, *index, request)).collect();
             if !partitions.is_empty() {
                 fetched.push(FetchedTopic { name: name.clone(), partitions });
             }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::super::command::{JoinGroupReply, Protocol, Reply, SyncGroupReply};
 use super::super::offsets::Offsets;
-use super::super::records::{GroupValue, MemberValue, Record};
+use super::super::records::{GroupValue, MemberValue};
 use super::super::shard::{Step, Timer};
 use super::super::subscription;
 use super::member::{Member, Session};
@@ -164,7 +164,8 @@ impl Group {
         if self.state == State::Empty {
             return !protocol_type.is_empty() && !protocols.is_empty();
         }
-        let spoken_by_all = |protocol: &Protocol| self.speakers.get(&protocol.name) == Some(&self.members.len());
+        let spoken_by_all =
+            |protocol: &Protocol| self.speakers.get(&protocol.name) == Some(&self.members.len());
         self.protocol_type.as_deref() == Some(protocol_type) && protocols.iter().any(spoken_by_all)
     }
 
@@ -173,7 +174,8 @@ impl Group {
         let mut votes: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
         for member in self.members.values() {
             let spoken_by_all = |name| self.speakers.get(name) == Some(&self.members.len());
-            if let Some(choice) = member.protocols.iter().map(|spoken| &spoken.name).find(|name| spoken_by_all(*name))
+            if let Some(choice) =
+                member.protocols.iter().map(|spoken| &spoken.name).find(|name| spoken_by_all(*name))
             {
                 *votes.entry(choice).or_default() += 1;
             }
@@ -299,7 +301,12 @@ impl Group {
     }
 
     /// Answers the member's waiting JoinGroup, if there is one.
-    pub fn answer_join(&mut self, step: &mut Step<'_>, id: &str, reply: impl FnOnce(&Member) -> JoinGroupReply) {
+    pub fn answer_join(
+        &mut self,
+        step: &mut Step<'_>,
+        id: &str,
+        reply: impl FnOnce(&Member) -> JoinGroupReply,
+    ) {
         if let Some(member) = self.members.get_mut(id)
             && let Some(ticket) = member.joining.take()
         {
@@ -378,10 +385,7 @@ impl Group {
                 .map(|member| MemberValue::of(member, member.metadata(&protocol), assignment(member)))
                 .collect(),
         };
-        step.append_group(&self.id, Record::Group { group: self.id.clone(), value: Some(value) });
-        if let Some(kind) = kind {
-            step.stage(&self.id, self.generation, kind);
-        }
+        step.write_group(self, value, kind);
     }
 }
 

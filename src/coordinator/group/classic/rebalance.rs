@@ -146,7 +146,9 @@ impl Group {
 
     /// Members that never sent their SyncGroup go, static ones too.
     pub fn on_sync_timer(&mut self, step: &mut Step<'_>) {
-        if !matches!(self.state, State::CompletingRebalance | State::Stable) || self.rebalance.unsynced.is_empty() {
+        if !matches!(self.state, State::CompletingRebalance | State::Stable)
+            || self.rebalance.unsynced.is_empty()
+        {
             return;
         }
         for id in std::mem::take(&mut self.rebalance.unsynced) {

@@ -56,7 +56,9 @@ impl Group {
         let differs = |asked: &Option<String>, own: &Option<Arc<str>>| {
             asked.is_some() && asked.as_deref() != own.as_deref()
         };
-        if differs(&request.protocol_type, &self.protocol_type) || differs(&request.protocol_name, &self.protocol) {
+        if differs(&request.protocol_type, &self.protocol_type)
+            || differs(&request.protocol_name, &self.protocol)
+        {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
         Ok(())

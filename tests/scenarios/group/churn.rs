@@ -1,0 +1,1 @@
+//! Random members, clients and failures.
