@@ -29,7 +29,7 @@ impl Group {
         self.offsets
             .slots()
             .filter(|(topic, _, slot)| {
-                slot.in_flight == 0
+                !slot.is_undecided()
                     && !reads.is_some_and(|reads| reads.contains(&***topic))
                     && slot.committed.as_ref().is_some_and(|(_, value)| is_over(value))
             })

@@ -21,10 +21,22 @@ use crate::protocol::error_code::ErrorCode;
 pub(super) struct Slot {
     /// The committed value and the offset of its record.
     pub committed: Option<(i64, OffsetValue)>,
-    /// Records in the log that are not committed yet.
-    pub in_flight: u32,
+    /// Records in the log that are not committed yet, and where the last of them is.
+    in_flight: u32,
+    last_in_flight: i64,
     /// In-flight records below this offset were deleted before they were committed.
     void_below: i64,
+}
+
+impl Slot {
+    /// Whether a commit that counts is still on its way.
+    pub fn is_undecided(&self) -> bool {
+        self.in_flight > 0 && self.last_in_flight >= self.void_below
+    }
+
+    fn is_live(&self) -> bool {
+        self.committed.is_some() || self.is_undecided()
+    }
 }
 
 /// What a transaction will commit, by partition, with the offset of the record that says so.
@@ -48,7 +60,7 @@ impl Offsets {
 
     /// Whether there is nothing committed, in flight or in a transaction.
     pub fn is_empty(&self) -> bool {
-        self.topics.is_empty() && self.transactions.is_empty()
+        self.transactions.is_empty() && self.slots().next().is_none()
     }
 
     /// Partitions with a committed offset.
@@ -65,12 +77,13 @@ impl Offsets {
 
     /// One partition, if it has an offset or one in flight.
     pub fn slot(&self, topic: &str, partition: i32) -> Option<&Slot> {
-        self.topics.get(topic)?.get(&partition)
+        self.topics.get(topic)?.get(&partition).filter(|slot| slot.is_live())
     }
 
     /// The partitions of one topic that have an offset, or one in flight.
     pub fn partitions(&self, topic: &str) -> impl Iterator<Item = i32> {
-        self.topics.get(topic).into_iter().flat_map(|slots| slots.keys().copied())
+        let slots = self.topics.get(topic).into_iter().flatten();
+        slots.filter(|(_, slot)| slot.is_live()).map(|(partition, _)| *partition)
     }
 
     /// Whether a transaction of some producer is open.
@@ -79,12 +92,14 @@ impl Offsets {
     }
 
     /// A commit is in the log at `offset`; [`Offsets::commit`] follows.
-    pub fn begin(&mut self, topic: &Arc<str>, partition: i32) {
+    pub fn begin(&mut self, offset: i64, topic: &Arc<str>, partition: i32) {
         let slots = match self.topics.get_mut(topic) {
             Some(slots) => slots,
             None => self.topics.entry(topic.clone()).or_default(),
         };
-        slots.entry(partition).or_default().in_flight += 1;
+        let slot = slots.entry(partition).or_default();
+        slot.in_flight += 1;
+        slot.last_in_flight = offset;
     }
 
     /// The commit at `offset` is committed: it is what the group has read up to, unless deleted meanwhile.
@@ -105,7 +120,7 @@ impl Offsets {
 
     /// The record at `offset` of a loaded log: committed as far as anybody can tell.
     pub fn load(&mut self, offset: i64, topic: &Arc<str>, partition: i32, value: OffsetValue) {
-        self.begin(topic, partition);
+        self.begin(offset, topic, partition);
         self.commit(offset, topic, partition, value);
     }
 
@@ -158,7 +173,7 @@ impl Offsets {
     /// Whether a commit of the partition is undecided.
     fn is_unstable(&self, topic: &Arc<str>, partition: i32) -> bool {
         let key = (topic.clone(), partition);
-        self.slot(topic, partition).is_some_and(|slot| slot.in_flight > 0)
+        self.slot(topic, partition).is_some_and(Slot::is_undecided)
             || self.transactions.values().any(|staged| staged.contains_key(&key))
     }
 

@@ -286,7 +286,7 @@ impl GroupShard {
             (None, None) => offsets.remove(at.offset, &topic, partition),
             (None, Some(value)) if !loaded => offsets.load(at.offset, &topic, partition, value),
             (None, Some(value)) => {
-                offsets.begin(&topic, partition);
+                offsets.begin(at.offset, &topic, partition);
                 self.in_flight.push(at.offset, InFlight::Offset { group: id, topic, partition, value });
                 return;
             }

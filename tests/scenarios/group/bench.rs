@@ -33,7 +33,7 @@ pub struct Bench {
     pub high_watermark: i64,
     /// Keeps the high watermark where it is.
     pub hold: bool,
-    /// Refuses appends that need the ISR.
+    /// Refuses appends; for want of replicas only those that need them.
     pub refuse: Option<ErrorCode>,
     timers: Timers<Timer>,
     parked: Uncommitted<(i64, Ticket, Reply)>,
@@ -116,7 +116,8 @@ impl Bench {
 
     fn append(&mut self, batch: Batch<Record>) -> Result<(), (ErrorCode, Batch<Record>)> {
         assert!(!batch.records.is_empty(), "a batch has records");
-        if let Some(code) = self.refuse.filter(|_| batch.acks_all) {
+        let needs_isr = |code: &ErrorCode| *code == ErrorCode::NotEnoughReplicas;
+        if let Some(code) = self.refuse.filter(|code| batch.acks_all || !needs_isr(code)) {
             return Err((code, batch));
         }
         let encoded: Result<Vec<_>, _> =

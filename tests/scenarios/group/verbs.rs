@@ -55,10 +55,6 @@ impl<'a> Words<'a> {
         self.pairs.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
     }
 
-    fn text(&self, key: &str) -> String {
-        self.get(key).unwrap_or_default().to_owned()
-    }
-
     fn option(&self, key: &str) -> Option<String> {
         self.get(key).map(str::to_owned)
     }
@@ -162,7 +158,7 @@ impl Stage {
             "clock" => self.bench.wall_ms += number(),
             "hold" => self.bench.hold = true,
             "release" => {
-                self.bench.hold = false;
+                self.bench.hold = first.is_some();
                 self.bench
                     .commit(first.map_or(self.bench.log.len() as i64, |up_to| up_to.parse().expect("HW")));
             }
