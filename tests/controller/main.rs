@@ -1,0 +1,9 @@
+//! The controller's machine against a model of ZooKeeper and of brokers: transcripts of single flows, a load of many
+//! partitions, and seeded random runs with invariants.
+
+mod brokers;
+mod elections;
+mod failures;
+mod random;
+mod topics;
+mod world;

@@ -1,0 +1,575 @@
+//! A model cluster around the machine: a store with versions, brokers that answer, and the checks that hold at every
+//! step: nothing is sent that is not stored, and replicas hear LeaderAndIsr before anyone hears UpdateMetadata.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use ottla::clock::Timestamp;
+use ottla::controller::context::{Assignment, Broker, Leadership};
+use ottla::controller::event::{
+    Answer, Change, Channel, Input, Output, ProducerIdBlock, Reply, Request, Ticket, Timer, TopicRef,
+};
+use ottla::controller::machine::{Config, Machine};
+use ottla::controller::outbox::{Addressed, ControlRequest};
+use ottla::controller::store::{
+    FeatureRecord, Loaded, Notifications, ReadOp, StoreOp, StoreResult, TopicRecord,
+};
+use ottla::metadata::image::{BrokerImage, Endpoint, Image};
+use ottla::protocol::error_code::ErrorCode;
+use ottla::protocol::ids::{TopicPartition, Uuid};
+
+pub fn at(topic: &str, partition: i32) -> TopicPartition {
+    TopicPartition::new(topic, partition)
+}
+
+pub fn config() -> Config {
+    Config {
+        broker_id: 1,
+        inter_broker_listener: "PLAINTEXT".to_owned(),
+        delete_topics: true,
+        topic_ids: true,
+        leader_recovery: true,
+        features: true,
+        feature_version: 2,
+        rebalance: false,
+        rebalance_interval_ms: 300_000,
+        imbalance_percentage: 10,
+    }
+}
+
+/// What is in the store.
+#[derive(Default)]
+pub struct Store {
+    pub brokers: BTreeMap<i32, Broker>,
+    pub topics: BTreeMap<Arc<str>, TopicRecord>,
+    pub states: BTreeMap<TopicPartition, Leadership>,
+    pub deletions: BTreeSet<Arc<str>>,
+    pub log_dirs: BTreeMap<String, i32>,
+    pub isr_changes: BTreeMap<String, Vec<TopicPartition>>,
+    pub unclean: BTreeSet<Arc<str>>,
+    pub producer_ids: (Option<ProducerIdBlock>, i32),
+    pub feature: Option<(FeatureRecord, i32)>,
+    /// Creates that are done but answered as if a first try had been.
+    pub lose_answers_of: BTreeSet<TopicPartition>,
+    ids: u128,
+}
+
+impl Store {
+    fn write(&mut self, op: &StoreOp) -> StoreResult {
+        match op {
+            StoreOp::CreatePartitionState { partition, state } => {
+                if self.states.contains_key(partition) {
+                    return StoreResult::NodeExists;
+                }
+                self.states.insert(partition.clone(), Leadership { partition_epoch: 0, ..state.clone() });
+                if self.lose_answers_of.remove(partition) {
+                    return StoreResult::NodeExists;
+                }
+                StoreResult::Version(0)
+            }
+            StoreOp::UpdatePartitionState { partition, state } => match self.states.get_mut(partition) {
+                None => StoreResult::NoNode,
+                Some(old) if old.partition_epoch != state.partition_epoch => StoreResult::BadVersion,
+                Some(old) => {
+                    assert!(old.controller_epoch <= state.controller_epoch, "an old controller wrote");
+                    *old = Leadership { partition_epoch: old.partition_epoch + 1, ..state.clone() };
+                    StoreResult::Version(old.partition_epoch)
+                }
+            },
+            StoreOp::AddTopicId { topic, partitions } => {
+                self.ids += 1;
+                let id = Uuid((1000 + self.ids).to_be_bytes());
+                let record =
+                    TopicRecord { topic: topic.clone(), id: Some(id), partitions: partitions.clone() };
+                self.topics.insert(topic.clone(), record);
+                StoreResult::TopicId(id)
+            }
+            StoreOp::SetTopicAssignment { topic, id, partitions } => {
+                let record =
+                    TopicRecord { topic: topic.clone(), id: Some(*id), partitions: partitions.clone() };
+                self.topics.insert(topic.clone(), record);
+                StoreResult::Done
+            }
+            StoreOp::DeleteTopic(topic) => {
+                self.topics.remove(topic);
+                self.states.retain(|at, _| at.topic != *topic);
+                self.deletions.remove(topic);
+                StoreResult::Done
+            }
+            StoreOp::DeleteDeletionMarker(topic) => {
+                self.deletions.remove(topic);
+                StoreResult::Done
+            }
+            StoreOp::DeleteNotifications(kind, names) => {
+                let keep = |name: &String| names.as_ref().is_some_and(|names| !names.contains(name));
+                match kind {
+                    Notifications::LogDirs => self.log_dirs.retain(|name, _| keep(name)),
+                    Notifications::IsrChanges => self.isr_changes.retain(|name, _| keep(name)),
+                }
+                StoreResult::Done
+            }
+            StoreOp::SetFeature { feature, .. } => {
+                let version = self.feature.as_ref().map_or(0, |(_, version)| version + 1);
+                self.feature = Some((feature.clone(), version));
+                StoreResult::Version(version)
+            }
+            StoreOp::SetProducerIds { block, expected_version } => {
+                if self.producer_ids.1 != *expected_version {
+                    return StoreResult::BadVersion;
+                }
+                self.producer_ids = (Some(*block), expected_version + 1);
+                StoreResult::Version(expected_version + 1)
+            }
+            StoreOp::DeleteController => StoreResult::Done,
+        }
+    }
+
+    fn read(&self, op: &ReadOp) -> Loaded {
+        match op {
+            ReadOp::Brokers => Loaded::Brokers(self.brokers.values().cloned().collect()),
+            ReadOp::Broker(id) => Loaded::Broker(self.brokers.get(id).cloned()),
+            ReadOp::Topics => Loaded::Names(self.topics.keys().cloned().collect()),
+            ReadOp::TopicRecords(names) => {
+                Loaded::Topics(names.iter().filter_map(|name| self.topics.get(name)).cloned().collect())
+            }
+            ReadOp::PartitionStates(all) => {
+                Loaded::States(all.iter().map(|at| self.states.get(at).cloned()).collect())
+            }
+            ReadOp::Deletions => Loaded::Names(self.deletions.iter().cloned().collect()),
+            ReadOp::LogDirs => {
+                Loaded::LogDirs(self.log_dirs.iter().map(|(name, id)| (name.clone(), Some(*id))).collect())
+            }
+            ReadOp::IsrChanges => Loaded::IsrChanges(self.isr_changes.clone().into_iter().collect()),
+            ReadOp::UncleanElection(topics) => {
+                Loaded::Unclean(topics.iter().map(|topic| self.unclean.contains(topic)).collect())
+            }
+            ReadOp::ProducerIds => Loaded::ProducerIds(self.producer_ids.0, self.producer_ids.1),
+            ReadOp::Feature => Loaded::Feature(self.feature.clone()),
+        }
+    }
+}
+
+/// What a broker has heard.
+#[derive(Default)]
+pub struct Peer {
+    pub image: Image,
+    /// Leader epoch of the last LeaderAndIsr for each of its partitions.
+    pub epochs: BTreeMap<TopicPartition, i32>,
+    /// Replicas in a failed directory.
+    pub failed: BTreeSet<TopicPartition>,
+    /// Whether it refuses to delete logs.
+    pub refuses_deletion: bool,
+}
+
+/// The cluster.
+pub struct World {
+    pub machine: Machine,
+    pub store: Store,
+    pub peers: BTreeMap<i32, Peer>,
+    pub transcript: Vec<String>,
+    pub answers: Vec<(Ticket, Answer)>,
+    pub timers: Vec<(Timer, Timestamp)>,
+    pub inbox: VecDeque<Input>,
+    /// Results and replies are kept back until [`World::release`].
+    pub hold: bool,
+    held: VecDeque<Input>,
+    pub now: Timestamp,
+    pub record: bool,
+    epoch: i32,
+    zxid: i64,
+    tickets: u64,
+    announced: BTreeSet<(TopicPartition, i32)>,
+}
+
+impl World {
+    /// Brokers 1 to `brokers` registered, nobody elected.
+    pub fn with_brokers(brokers: i32) -> World {
+        let mut world = World {
+            machine: Machine::new(config()),
+            store: Store::default(),
+            peers: BTreeMap::new(),
+            transcript: Vec::new(),
+            answers: Vec::new(),
+            timers: Vec::new(),
+            inbox: VecDeque::new(),
+            hold: false,
+            held: VecDeque::new(),
+            now: Timestamp(1_000),
+            record: true,
+            epoch: 0,
+            zxid: 100,
+            tickets: 0,
+            announced: BTreeSet::new(),
+        };
+        for id in 1..=brokers {
+            world.register(id);
+        }
+        world
+    }
+
+    /// As above, with the machine elected and settled and an empty transcript.
+    pub fn elected(brokers: i32) -> World {
+        let mut world = World::with_brokers(brokers);
+        world.elect();
+        world.run();
+        world.transcript.clear();
+        world
+    }
+
+    pub fn register(&mut self, id: i32) {
+        self.zxid += 1;
+        let endpoint = Endpoint {
+            listener: "PLAINTEXT".into(),
+            host: format!("h{id}").into(),
+            port: 9092,
+            security_protocol: 0,
+        };
+        let image = BrokerImage { id, endpoints: vec![endpoint], rack: None };
+        self.store.brokers.insert(id, Broker { epoch: self.zxid, image });
+        self.peers.insert(id, Peer::default());
+    }
+
+    pub fn up(&mut self, id: i32) {
+        self.register(id);
+        self.change(Change::Brokers);
+    }
+
+    pub fn down(&mut self, id: i32) {
+        self.store.brokers.remove(&id);
+        self.peers.remove(&id);
+        self.change(Change::Brokers);
+    }
+
+    pub fn elect(&mut self) {
+        self.epoch += 1;
+        self.inbox.push_back(Input::Elected { epoch: self.epoch });
+    }
+
+    /// Another machine takes over; the old one hears nothing any more.
+    pub fn fail_over(&mut self) {
+        self.machine = Machine::new(config());
+        self.inbox.clear();
+        self.held.clear();
+        self.elect();
+    }
+
+    pub fn change(&mut self, change: Change) {
+        self.inbox.push_back(Input::Change(change));
+    }
+
+    pub fn create(&mut self, topic: &str, assignment: &[&[i32]]) {
+        let partitions =
+            assignment.iter().enumerate().map(|(n, r)| (n as i32, Assignment::of((*r).into()))).collect();
+        let topic: Arc<str> = topic.into();
+        self.store.topics.insert(topic.clone(), TopicRecord { topic, id: None, partitions });
+        self.change(Change::Topics);
+    }
+
+    pub fn delete(&mut self, topic: &str) {
+        self.store.deletions.insert(topic.into());
+        self.change(Change::Deletions);
+    }
+
+    pub fn ask(&mut self, request: Request) -> Ticket {
+        self.tickets += 1;
+        self.inbox.push_back(Input::Request(Ticket(self.tickets), request));
+        Ticket(self.tickets)
+    }
+
+    pub fn answer(&self, ticket: Ticket) -> Option<&Answer> {
+        self.answers.iter().find(|(of, _)| *of == ticket).map(|(_, answer)| answer)
+    }
+
+    /// Runs until nothing is left to happen.
+    pub fn run(&mut self) {
+        while self.tick() {}
+        assert!(self.hold || self.machine.is_idle(), "stuck: {:?}", self.machine);
+    }
+
+    /// Handles one input; false if there is none.
+    pub fn tick(&mut self) -> bool {
+        let Some(input) = self.inbox.pop_front() else { return false };
+        let output = self.machine.step(self.now, input);
+        self.take(output);
+        true
+    }
+
+    /// Lets what was held go.
+    pub fn release(&mut self) {
+        self.hold = false;
+        self.inbox.append(&mut self.held);
+    }
+
+    fn answer_with(&mut self, input: Input) {
+        if self.hold { self.held.push_back(input) } else { self.inbox.push_back(input) }
+    }
+
+    pub fn take(&mut self, output: Output) {
+        if output.resigned {
+            self.note("resigned".to_owned());
+        }
+        for channel in &output.channels {
+            let (Channel::Open(Broker { image: BrokerImage { id, .. }, .. }) | Channel::Close(id)) = channel;
+            let verb = if matches!(channel, Channel::Open(_)) { "open" } else { "close" };
+            self.note(format!("{verb} {id}"));
+        }
+        for addressed in output.send {
+            self.deliver(addressed);
+        }
+        for (ticket, answer) in output.replies {
+            self.note(format!("answer {}", ticket.0));
+            self.answers.push((ticket, answer));
+        }
+        self.timers.extend(output.timers);
+        assert!(output.store.is_empty() || output.read.is_empty(), "one kind of round");
+        let round = output.round;
+        if !output.store.is_empty() {
+            let last = matches!(output.store[..], [StoreOp::DeleteController]);
+            let results = output.store.iter().map(|op| self.write(op)).collect();
+            if !last {
+                self.answer_with(Input::Stored { round, results });
+            }
+        }
+        if !output.read.is_empty() {
+            let data = Ok(output.read.iter().map(|op| self.store.read(op)).collect());
+            self.answer_with(Input::Loaded { round, data });
+        }
+    }
+
+    fn write(&mut self, op: &StoreOp) -> StoreResult {
+        let result = self.store.write(op);
+        if self.record {
+            let verdict = match result {
+                StoreResult::BadVersion => " BadVersion",
+                StoreResult::NodeExists => " NodeExists",
+                _ => "",
+            };
+            let line = match op {
+                StoreOp::CreatePartitionState { partition, state } => {
+                    format!("create {partition} {}", shown(state))
+                }
+                StoreOp::UpdatePartitionState { partition, state } => {
+                    format!("update {partition} {}", shown(state))
+                }
+                StoreOp::AddTopicId { topic, .. } => format!("add id {topic}"),
+                StoreOp::SetTopicAssignment { topic, .. } => format!("restore {topic}"),
+                StoreOp::DeleteTopic(topic) => format!("delete {topic}"),
+                StoreOp::DeleteDeletionMarker(topic) => format!("unmark {topic}"),
+                StoreOp::DeleteNotifications(kind, _) => format!("clear {kind:?}"),
+                StoreOp::SetFeature { .. } => "set feature".to_owned(),
+                StoreOp::SetProducerIds { block, .. } => format!("block {}..{}", block.start, block.end),
+                StoreOp::DeleteController => "delete controller".to_owned(),
+            };
+            self.note(line + verdict);
+        }
+        result
+    }
+
+    fn deliver(&mut self, sent: Addressed) {
+        assert_eq!(sent.controller_epoch, self.epoch, "sent under an old epoch");
+        let Some(known) =
+            self.store.brokers.get(&sent.broker).filter(|known| known.epoch == sent.broker_epoch)
+        else {
+            return; // to an earlier life of the broker: lost on the way
+        };
+        let (broker, broker_epoch) = (sent.broker, known.epoch);
+        let lines = if self.record { describe(&sent) } else { None };
+        if let Some(line) = lines {
+            self.note(line);
+        }
+        let reply = match &sent.request {
+            ControlRequest::LeaderAndIsr(request) => {
+                let mut errors = Vec::new();
+                for topic in &request.topics {
+                    for entry in &topic.partitions {
+                        let partition = TopicPartition::new(topic.name.clone(), entry.index);
+                        self.check_stored(&partition, &entry.leadership);
+                        assert!(
+                            entry.assignment.replicas.contains(&broker),
+                            "{partition} is not on {broker}"
+                        );
+                        let code = self.peer(broker).follow(&partition, entry.leadership.leader_epoch);
+                        errors.push((TopicRef::Id(topic.id), entry.index, code));
+                    }
+                }
+                Some(Reply::LeaderAndIsr { error: ErrorCode::None, partitions: errors })
+            }
+            ControlRequest::UpdateMetadata(update) => {
+                for topic in &update.topics {
+                    for image in topic.partitions.iter().filter(|image| image.leader != -2) {
+                        let partition = TopicPartition::new(topic.name.clone(), image.index);
+                        self.check_announced(&partition, image.leader_epoch, &image.isr);
+                    }
+                }
+                let peer = self.peer(broker);
+                peer.image = peer.image.apply(update).image;
+                None
+            }
+            ControlRequest::StopReplica(request) => {
+                let peer = self.peer(broker);
+                let mut partitions = Vec::new();
+                for (topic, entries) in &request.topics {
+                    for entry in entries {
+                        let partition = TopicPartition::new(topic.clone(), entry.index);
+                        let refused = entry.delete && peer.refuses_deletion;
+                        if !refused {
+                            peer.epochs.remove(&partition);
+                        }
+                        let code = if refused { ErrorCode::KafkaStorageError } else { ErrorCode::None };
+                        partitions.push((partition, code));
+                    }
+                }
+                Some(Reply::StopReplica { request: request.clone(), error: ErrorCode::None, partitions })
+            }
+        };
+        if let Some(reply) = reply {
+            self.answer_with(Input::Replied { broker, broker_epoch, reply });
+        }
+    }
+
+    fn peer(&mut self, id: i32) -> &mut Peer {
+        self.peers.get_mut(&id).expect("registered")
+    }
+
+    /// Nothing may be sent that is not in the store.
+    fn check_stored(&self, partition: &TopicPartition, sent: &Leadership) {
+        let Some(stored) = self.store.states.get(partition) else {
+            panic!("{partition} was sent but never stored");
+        };
+        assert!(sent.leader_epoch <= stored.leader_epoch, "{partition}: {sent:?} sent, {stored:?} stored");
+        if sent.partition_epoch == stored.partition_epoch {
+            assert_eq!((sent.leader, &sent.isr), (stored.leader, &stored.isr), "{partition}");
+        }
+    }
+
+    /// Before anyone hears of a leader epoch, every live member of the ISR has it.
+    fn check_announced(&mut self, partition: &TopicPartition, leader_epoch: i32, isr: &[i32]) {
+        if !self.announced.insert((partition.clone(), leader_epoch)) {
+            return;
+        }
+        for id in isr.iter().filter(|id| self.machine.context().is_online(**id, partition)) {
+            let Some(peer) = self.peers.get(id) else { continue };
+            let current = self.machine.context().brokers[id].epoch == self.store.brokers[id].epoch;
+            let knows = peer.epochs.get(partition).copied();
+            assert!(
+                !current || knows >= Some(leader_epoch),
+                "{partition} epoch {leader_epoch}: {id} has {knows:?}"
+            );
+        }
+    }
+
+    fn note(&mut self, line: String) {
+        if self.record {
+            self.transcript.push(line);
+        }
+    }
+
+    /// The transcript since the last call.
+    pub fn told(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.transcript)
+    }
+
+    /// What must hold when nothing is under way.
+    pub fn check_settled(&self) {
+        let context = self.machine.context();
+        for (partition, stored) in &self.store.states {
+            let Some(known) = context.partition(partition) else { continue };
+            let replicas = &known.assignment.replicas;
+            assert!(stored.isr.iter().all(|id| replicas.contains(id)), "{partition}: {stored:?}");
+            assert!(!stored.isr.is_empty());
+            if stored.leader >= 0 {
+                assert!(stored.isr.contains(&stored.leader), "{partition}: {stored:?}");
+            }
+            let held = known.leadership.as_ref().expect("stored, so known");
+            assert_eq!(
+                (held.leader, held.leader_epoch, &held.isr, held.partition_epoch),
+                (stored.leader, stored.leader_epoch, &stored.isr, stored.partition_epoch),
+                "{partition}"
+            );
+            if context.is_deleting(&partition.topic) {
+                continue;
+            }
+            if stored.leader >= 0 {
+                assert!(context.is_online_or_leaving(stored.leader, partition), "{partition}: dead leader");
+            } else {
+                let able = stored.isr.iter().find(|id| context.is_online(**id, partition));
+                assert_eq!(able, None, "{partition}: no leader though one could be");
+            }
+            self.check_peers(partition, stored, replicas);
+        }
+    }
+
+    fn check_peers(&self, partition: &TopicPartition, stored: &Leadership, replicas: &[i32]) {
+        let context = self.machine.context();
+        for (id, peer) in &self.peers {
+            let image = peer.image.partition(&partition.topic, partition.partition).expect("announced");
+            let told = (image.leader, image.leader_epoch, &image.isr, image.zk_version);
+            let is = (stored.leader, stored.leader_epoch, &stored.isr, stored.partition_epoch);
+            assert_eq!(told, is, "{partition} as {id} sees it");
+            assert_eq!(peer.image.brokers().count(), self.store.brokers.len(), "alive as {id} sees it");
+            if replicas.contains(id) && context.is_online(*id, partition) {
+                assert_eq!(peer.epochs.get(partition), Some(&stored.leader_epoch), "{partition} on {id}");
+            }
+        }
+    }
+}
+
+impl Peer {
+    fn follow(&mut self, partition: &TopicPartition, leader_epoch: i32) -> ErrorCode {
+        if self.failed.contains(partition) {
+            return ErrorCode::KafkaStorageError;
+        }
+        let known = self.epochs.entry(partition.clone()).or_insert(-1);
+        if leader_epoch <= *known {
+            return ErrorCode::StaleControllerEpoch;
+        }
+        *known = leader_epoch;
+        ErrorCode::None
+    }
+}
+
+fn shown(state: &Leadership) -> String {
+    let isr: Vec<String> = state.isr.iter().map(i32::to_string).collect();
+    let recovering = if state.recovering { " recovering" } else { "" };
+    format!("leader={} epoch={} isr={}{recovering}", state.leader, state.leader_epoch, isr.join(","))
+}
+
+fn describe(sent: &Addressed) -> Option<String> {
+    let to = sent.broker;
+    let mut parts = Vec::new();
+    let name = match &sent.request {
+        ControlRequest::LeaderAndIsr(request) => {
+            for topic in &request.topics {
+                for entry in &topic.partitions {
+                    let new = if entry.is_new { " new" } else { "" };
+                    parts.push(format!("{}-{} {}{new}", topic.name, entry.index, shown(&entry.leadership)));
+                }
+            }
+            "LeaderAndIsr"
+        }
+        ControlRequest::UpdateMetadata(update) => {
+            let brokers: Vec<String> = update.brokers.iter().map(|broker| broker.id.to_string()).collect();
+            parts.push(format!("brokers={}", brokers.join(",")));
+            for topic in &update.topics {
+                for image in &topic.partitions {
+                    let text = format!(
+                        "{}-{} leader={} epoch={}",
+                        topic.name, image.index, image.leader, image.leader_epoch
+                    );
+                    parts.push(text);
+                }
+            }
+            "UpdateMetadata"
+        }
+        ControlRequest::StopReplica(request) => {
+            for (topic, entries) in &request.topics {
+                for entry in entries {
+                    let delete = if entry.delete { " delete" } else { "" };
+                    parts.push(format!("{topic}-{} epoch={}{delete}", entry.index, entry.leader_epoch));
+                }
+            }
+            "StopReplica"
+        }
+    };
+    Some(format!("-> {to} {name}: {}", parts.join("; ")))
+}
