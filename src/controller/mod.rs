@@ -14,6 +14,11 @@ pub mod partition_state;
 pub mod replica_state;
 pub mod store;
 
+// The shell.
+pub mod channel;
+pub mod commit;
+pub mod runner;
+
 mod brokers;
 mod deletion;
 mod failover;
