@@ -8,11 +8,12 @@ use ottla_zk::store::Store;
 use crate::clock::Clock;
 use crate::config::broker::BrokerConfig;
 use crate::controller::runner::ControllerHandle;
-use crate::coordinator::runtime::GroupCoordinator;
+use crate::coordinator::directory::GroupCoordinator;
 use crate::membership::producer_ids::ProducerIds;
 use crate::metadata::cache::MetadataCache;
 use crate::metadata::configs::ConfigCache;
 use crate::metrics::Metrics;
+use crate::protocol::error_code::ErrorCode;
 use crate::replication::fetch_session::FetchSessions;
 use crate::replication::replica_manager::ReplicaManager;
 
@@ -45,12 +46,28 @@ pub struct Broker {
     /// Counters.
     pub metrics: Metrics,
     /// czxid of this broker's registration; -1 while it has none.
-    pub epoch: AtomicI64,
+    pub epoch: Arc<AtomicI64>,
+    /// Version of `/feature`; -1 while it is unknown.
+    pub feature_epoch: Arc<AtomicI64>,
 }
 
 impl Broker {
     /// The broker epoch that controllers must name.
     pub fn epoch(&self) -> i64 {
         self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Version of `/feature`, which clients see as the epoch of finalized features.
+    pub fn feature_epoch(&self) -> i64 {
+        self.feature_epoch.load(Ordering::SeqCst)
+    }
+
+    /// Whether a controller's request is for this life of the broker, and from the newest controller
+    /// (`ZkBrokerEpochManager.isBrokerEpochStale`: a larger epoch than our own is accepted, -1 is never stale).
+    pub fn accept_control(&self, broker_epoch: i64, controller_epoch: i32) -> Result<(), ErrorCode> {
+        if broker_epoch != -1 && broker_epoch < self.epoch() {
+            return Err(ErrorCode::StaleBrokerEpoch);
+        }
+        self.replicas.accept_controller(controller_epoch)
     }
 }

@@ -24,8 +24,9 @@ const ROOMS: &[&str] = &[
     "metadata",
     "membership",
     "replication",
-    "coordinator::runtime",
     "coordinator::loader",
+    "coordinator::runtime",
+    "coordinator::directory",
     "controller::commit",
     "controller::channel",
     "controller::runner",
@@ -61,6 +62,7 @@ const NOT_PURE: &[&str] = &[
     "src/controller/commit.rs",
     "src/coordinator/runtime.rs",
     "src/coordinator/loader.rs",
+    "src/coordinator/directory.rs",
     "src/protocol/ids.rs",
 ];
 

@@ -20,7 +20,8 @@ use crate::protocol::messages::fetch::{
 use crate::protocol::messages::{FetchRequest, FetchResponse};
 use crate::replication::fetch::{self, Outcome, Params, Target};
 use crate::replication::fetch_session::{Asked, Fetch, Key, Told, Wanted};
-use crate::storage::read::{Isolation, Slice};
+use crate::storage::log::{Bound, Slice};
+use crate::storage::txn_index::AbortedTxn;
 
 /// Serves a request.
 pub async fn handle(broker: &Arc<Broker>, request: FetchRequest, call: Call<'_>) -> Answer<FetchResponse> {
@@ -56,10 +57,10 @@ fn params(broker: &Broker, request: &FetchRequest, version: i16, replica_id: i32
     let limit = broker.config.settings.number("fetch.max.bytes") as i32;
     let max_bytes = request.max_bytes.min(limit);
     Params {
-        isolation: match (replica_id >= 0, request.isolation_level) {
-            (true, _) => Isolation::LogEnd,
-            (false, 1) => Isolation::Committed,
-            (false, _) => Isolation::HighWatermark,
+        bound: match (replica_id >= 0, request.isolation_level) {
+            (true, _) => Bound::LogEnd,
+            (false, 1) => Bound::LastStable,
+            (false, _) => Bound::HighWatermark,
         },
         min_bytes: request.min_bytes.min(max_bytes),
         max_wait: Duration::from_millis(request.max_wait_ms.max(0) as u64),
@@ -121,19 +122,21 @@ fn find(
 }
 
 fn told(outcome: &Outcome) -> Told {
-    let from = |slice: &Slice, notable| Told {
-        has_records: !slice.is_empty(),
-        high_watermark: slice.high_watermark,
-        log_start_offset: slice.log_start_offset,
-        notable,
-        is_error: false,
-    };
+    let quiet = Told { has_records: false, high_watermark: -1, log_start_offset: -1, notable: true, is_error: false };
     match outcome {
-        Outcome::Read(slice) => from(slice, false),
-        Outcome::Diverging { slice, .. } => from(slice, true),
-        Outcome::Failed(_) => {
-            Told { has_records: false, high_watermark: -1, log_start_offset: -1, notable: true, is_error: true }
-        }
+        Outcome::Read(slice) => Told {
+            has_records: slice.region.is_some(),
+            high_watermark: slice.high_watermark,
+            log_start_offset: slice.log_start_offset,
+            notable: false,
+            is_error: false,
+        },
+        Outcome::Diverging { offsets, .. } => Told {
+            high_watermark: offsets.high_watermark,
+            log_start_offset: offsets.log_start_offset,
+            ..quiet
+        },
+        Outcome::Failed(_) => Told { is_error: true, ..quiet },
     }
 }
 
@@ -177,38 +180,38 @@ fn respond(
 
 fn partition_data(broker: &Broker, target: &Target, outcome: Outcome, version: i16) -> PartitionData {
     let partition_index = target.wanted.key.partition;
-    let base = |slice: &Slice| PartitionData {
-        partition_index,
+    match outcome {
+        Outcome::Failed(code) => failed(partition_index, code, target, version),
+        Outcome::Diverging { epoch, end_offset, offsets } => PartitionData {
+            partition_index,
+            high_watermark: offsets.high_watermark,
+            last_stable_offset: offsets.last_stable_offset,
+            log_start_offset: offsets.log_start_offset,
+            aborted_transactions: None,
+            diverging_epoch: EpochEndOffset { epoch, end_offset, ..Default::default() },
+            records: Some(Records::default()),
+            ..Default::default()
+        },
+        Outcome::Read(slice) => read(broker, target, slice, version)
+            .unwrap_or_else(|code| failed(partition_index, code, target, version)),
+    }
+}
+
+fn read(broker: &Broker, target: &Target, slice: Slice, version: i16) -> Result<PartitionData, ErrorCode> {
+    let aborted = |txn: &AbortedTxn| AbortedTransaction {
+        producer_id: txn.producer_id,
+        first_offset: txn.first_offset,
+        ..Default::default()
+    };
+    Ok(PartitionData {
+        partition_index: target.wanted.key.partition,
         high_watermark: slice.high_watermark,
         last_stable_offset: slice.last_stable_offset,
         log_start_offset: slice.log_start_offset,
-        aborted_transactions: None,
+        aborted_transactions: slice.aborted.as_ref().map(|all| all.iter().map(aborted).collect()),
+        records: Some(fetch_convert::records(broker, target, slice, version)?),
         ..Default::default()
-    };
-    match outcome {
-        Outcome::Failed(code) => failed(partition_index, code, target, version),
-        Outcome::Diverging { epoch, end_offset, slice } => PartitionData {
-            diverging_epoch: EpochEndOffset { epoch, end_offset, ..Default::default() },
-            records: Some(Records::default()),
-            ..base(&slice)
-        },
-        Outcome::Read(slice) => {
-            let mut answer = base(&slice);
-            answer.aborted_transactions = slice.aborted.as_ref().map(|aborted| {
-                let one = |txn: &crate::storage::txn_index::AbortedTxn| AbortedTransaction {
-                    producer_id: txn.producer_id,
-                    first_offset: txn.first_offset,
-                    ..Default::default()
-                };
-                aborted.iter().map(one).collect()
-            });
-            match fetch_convert::records(broker, target, slice, version) {
-                Ok(records) => answer.records = Some(records),
-                Err(code) => return failed(partition_index, code, target, version),
-            }
-            answer
-        }
-    }
+    })
 }
 
 fn failed(partition_index: i32, code: ErrorCode, target: &Target, version: i16) -> PartitionData {

@@ -9,9 +9,9 @@ use crate::protocol::frame::Records;
 use crate::protocol::records::batch::Compression;
 use crate::protocol::records::convert::down_convert;
 use crate::protocol::records::view::batches;
-use crate::replication::fetch::Target;
+use crate::replication::fetch::{Target, records_of};
 use crate::storage::log_config::TopicCompression;
-use crate::storage::read::Slice;
+use crate::storage::log::Slice;
 
 /// What one batch may decompress to while it is converted.
 const DECOMPRESSED_MAX: usize = 256 << 20;
@@ -19,7 +19,7 @@ const DECOMPRESSED_MAX: usize = 256 << 20;
 /// The records to send for one partition.
 pub fn records(broker: &Broker, target: &Target, slice: Slice, version: i16) -> Result<Records, ErrorCode> {
     if version >= 10 {
-        return Ok(slice.into_records());
+        return Ok(records_of(slice));
     }
     let topic = target.partition.as_ref().map_err(|code| *code)?.tp.topic.clone();
     let config = broker.configs.log_config(&topic);
@@ -29,9 +29,9 @@ pub fn records(broker: &Broker, target: &Target, slice: Slice, version: i16) -> 
     let wanted_magic = match version {
         0 | 1 => 0,
         2 | 3 => 1,
-        _ => return Ok(slice.into_records()),
+        _ => return Ok(records_of(slice)),
     };
-    let bytes = in_memory(&slice)?;
+    let bytes = in_memory(&records_of(slice))?;
     if batches(&bytes).all(|batch| batch.is_ok_and(|batch| batch.magic() <= wanted_magic)) {
         return Ok(Records::from(bytes));
     }
@@ -46,9 +46,9 @@ pub fn records(broker: &Broker, target: &Target, slice: Slice, version: i16) -> 
     Ok(Records::from(Bytes::from(converted.bytes)))
 }
 
-fn in_memory(slice: &Slice) -> Result<Bytes, ErrorCode> {
-    let mut bytes = BytesMut::with_capacity(slice.len());
-    for chunk in slice.chunks() {
+fn in_memory(records: &Records) -> Result<Bytes, ErrorCode> {
+    let mut bytes = BytesMut::with_capacity(records.len());
+    for chunk in records.chunks() {
         chunk.copy_to(&mut bytes).map_err(|error| {
             tracing::error!(%error, "a segment cannot be read");
             ErrorCode::KafkaStorageError

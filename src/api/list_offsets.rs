@@ -14,7 +14,7 @@ use crate::protocol::messages::list_offsets::{
 };
 use crate::protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use crate::replication::offsets_for::{self, Ask, Found};
-use crate::storage::read::Isolation;
+use crate::storage::log::Bound;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -106,10 +106,10 @@ fn one(
     let ask = Ask {
         timestamp: asked.timestamp,
         current_leader_epoch: asked.current_leader_epoch,
-        isolation: match (request.replica_id, request.isolation_level) {
-            (0.., _) => Isolation::LogEnd,
-            (_, 1) => Isolation::Committed,
-            _ => Isolation::HighWatermark,
+        bound: match (request.replica_id, request.isolation_level) {
+            (0.., _) => Bound::LogEnd,
+            (_, 1) => Bound::LastStable,
+            _ => Bound::HighWatermark,
         },
         leader_only: request.replica_id != DEBUGGING_REPLICA,
     };

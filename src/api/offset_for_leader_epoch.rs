@@ -36,10 +36,7 @@ fn one(broker: &Broker, topic: &str, asked: &OffsetForLeaderPartition) -> EpochE
         Err(code) => answer.error_code = code.code(),
         Ok(log) => {
             answer.error_code = ErrorCode::None.code();
-            if let Some((epoch, end_offset)) = log.end_offset_for_epoch(asked.leader_epoch) {
-                answer.leader_epoch = epoch;
-                answer.end_offset = end_offset;
-            }
+            (answer.leader_epoch, answer.end_offset) = log.end_offset_for_epoch(asked.leader_epoch);
         }
     }
     answer

@@ -78,7 +78,7 @@ fn append_all(broker: &Broker, request: ProduceRequest, call: &Call<'_>) -> (Pro
                 Err(code) => failed(index, code),
                 Ok(replica) => {
                     let records = data.records.and_then(|records| records.as_bytes().cloned()).unwrap_or_default();
-                    match replica.append_as_leader(records, acks, Origin::Client, broker.clock.now()) {
+                    match replica.append_as_leader(&records, acks, Origin::Client, broker.clock.now()) {
                         Err(refusal) => refused_answer(index, &refusal, &replica),
                         Ok(appended) => {
                             let end = appended.info.last_offset + 1;
@@ -95,7 +95,7 @@ fn append_all(broker: &Broker, request: ProduceRequest, call: &Call<'_>) -> (Pro
                             PartitionProduceResponse {
                                 index,
                                 base_offset: appended.info.first_offset,
-                                log_append_time_ms: appended.info.log_append_time.map_or(-1, |time| time.0),
+                                log_append_time_ms: appended.info.log_append_time,
                                 log_start_offset: appended.info.log_start_offset,
                                 ..Default::default()
                             }
@@ -141,7 +141,7 @@ fn check(
     if first.magic() != 2 || views.next().is_some() {
         return Some(ErrorCode::InvalidRecord);
     }
-    if first.compression() == Compression::Zstd && call.version < 7 {
+    if first.compression() == Ok(Compression::Zstd) && call.version < 7 {
         return Some(ErrorCode::UnsupportedCompressionType);
     }
     (first.is_transactional() && !transactional).then_some(ErrorCode::TransactionalIdAuthorizationFailed)

@@ -6,3 +6,8 @@ pub mod committed;
 pub mod group;
 pub mod shard;
 pub mod timers;
+
+// The shell.
+pub mod directory;
+pub mod loader;
+pub mod runtime;

@@ -201,7 +201,7 @@ impl ReplicaManager {
 /// A leader writes its epoch before it takes data (KIP-101), and commits at once what it holds alone.
 fn begin_role(state: &State, log: &Arc<Log>) -> Result<(), ErrorCode> {
     if state.leadership.role == Role::Leader {
-        log.assign_epoch_start(state.leadership.leader_epoch).map_err(|error| error.code())?;
+        log.assign_epoch_at_end(state.leadership.leader_epoch).map_err(|error| error.code())?;
         state.advance_high_watermark();
     }
     Ok(())

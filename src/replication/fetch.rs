@@ -10,13 +10,16 @@ use super::fetch_session::Wanted;
 use super::partition::Partition;
 use super::purgatory::Waiting;
 use crate::protocol::error_code::ErrorCode;
-use crate::storage::read::{Isolation, Slice};
+use crate::protocol::frame::{FileRegion, RegionSource, Records};
+use crate::storage::fs::File;
+use crate::storage::log::LogOffsets;
+use crate::storage::log::{Bound, Slice};
 
 /// What a fetcher may see, and how much of it.
 #[derive(Copy, Clone, Debug)]
 pub struct Params {
     /// Up to where it may read.
-    pub isolation: Isolation,
+    pub bound: Bound,
     /// Answer when so many bytes are there ...
     pub min_bytes: i32,
     /// ... or so much time has passed.
@@ -39,7 +42,6 @@ pub struct Target {
 }
 
 /// What one partition gives.
-#[derive(Debug)]
 pub enum Outcome {
     /// Records, perhaps none.
     Read(Slice),
@@ -50,16 +52,41 @@ pub enum Outcome {
         /// Where it ends.
         end_offset: i64,
         /// Offsets for the answer.
-        slice: Slice,
+        offsets: LogOffsets,
     },
     /// Refused.
     Failed(ErrorCode),
 }
 
+/// An open segment as the wire layer sees it.
+struct OpenSegment(Arc<dyn File>);
+
+impl RegionSource for OpenSegment {
+    fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> std::io::Result<()> {
+        self.0.read_exact_at(buffer, position)
+    }
+
+    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.0.fd()
+    }
+}
+
+/// The records of a slice, still in their file.
+pub fn records_of(slice: Slice) -> Records {
+    match slice.region {
+        None => Records::default(),
+        Some(region) => Records::from(FileRegion {
+            source: Arc::new(OpenSegment(region.file)),
+            position: region.position,
+            len: region.len,
+        }),
+    }
+}
+
 /// Bytes that are sent for a partition.
 fn bytes_of(outcome: &Outcome) -> usize {
     match outcome {
-        Outcome::Read(slice) => slice.len(),
+        Outcome::Read(slice) => slice.region.as_ref().map_or(0, |region| region.len),
         _ => 0,
     }
 }
@@ -99,19 +126,15 @@ fn read_one(params: &Params, target: &Target, limit: usize, may_exceed: bool) ->
         Err(code) => return Outcome::Failed(code),
     };
     if wanted.last_fetched_epoch >= 0 {
-        let end = log.end_offset_for_epoch(wanted.last_fetched_epoch);
-        match end {
-            None => return Outcome::Failed(ErrorCode::OffsetOutOfRange),
-            Some((epoch, end_offset)) if epoch < wanted.last_fetched_epoch || end_offset < wanted.fetch_offset => {
-                return match log.read_offsets_only() {
-                    Ok(slice) => Outcome::Diverging { epoch, end_offset, slice },
-                    Err(error) => Outcome::Failed(error.code()),
-                };
-            }
-            Some(_) => {}
+        let (epoch, end_offset) = log.end_offset_for_epoch(wanted.last_fetched_epoch);
+        if end_offset < 0 {
+            return Outcome::Failed(ErrorCode::OffsetOutOfRange);
+        }
+        if epoch < wanted.last_fetched_epoch || end_offset < wanted.fetch_offset {
+            return Outcome::Diverging { epoch, end_offset, offsets: log.offsets() };
         }
     }
-    match log.read(wanted.fetch_offset, limit, params.isolation, may_exceed) {
+    match log.read(wanted.fetch_offset, limit, params.bound, may_exceed) {
         Ok(slice) => Outcome::Read(slice),
         Err(error) => Outcome::Failed(error.code()),
     }

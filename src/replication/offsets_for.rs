@@ -3,7 +3,7 @@
 use super::partition::Partition;
 use crate::protocol::error_code::ErrorCode;
 use crate::storage::log::Log;
-use crate::storage::read::Isolation;
+use crate::storage::log::Bound;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -21,7 +21,7 @@ pub struct Ask {
     /// The leader epoch the client knows, -1 = none.
     pub current_leader_epoch: i32,
     /// How far the client may see.
-    pub isolation: Isolation,
+    pub bound: Bound,
     /// Only a leader answers.
     pub leader_only: bool,
 }
@@ -44,25 +44,37 @@ fn log_of(partition: &Partition, ask: &Ask) -> Result<std::sync::Arc<Log>, Error
     }
 }
 
+/// First offset that the asker may not see.
+fn end_for(log: &Log, bound: Bound) -> i64 {
+    let offsets = log.offsets();
+    match bound {
+        Bound::LogEnd => offsets.log_end_offset,
+        Bound::HighWatermark => offsets.high_watermark,
+        Bound::LastStable => offsets.last_stable_offset,
+    }
+}
+
 /// Finds an offset.
 pub fn find(partition: &Partition, ask: &Ask) -> Result<Found, ErrorCode> {
     let log = log_of(partition, ask)?;
     let leader_epoch = partition.leader().1;
     let at = |offset, timestamp, leader_epoch| Ok(Found { offset, timestamp, leader_epoch });
-    let epoch_at = |offset| log.epoch_of_offset(offset).unwrap_or(-1);
+    let epoch_at = |offset| log.epoch_for(offset).unwrap_or(-1);
     match ask.timestamp {
-        LATEST => at(log.end_for(ask.isolation), NONE, leader_epoch),
+        LATEST => at(end_for(&log, ask.bound), NONE, leader_epoch),
         EARLIEST | EARLIEST_LOCAL => {
             let start = log.log_start_offset();
             at(start, NONE, epoch_at(start))
         }
         LATEST_TIERED => at(NONE, NONE, -1),
-        MAX_TIMESTAMP => match log.offset_of_max_timestamp().map_err(|error| error.code())? {
-            Some((timestamp, offset)) => at(offset, timestamp, epoch_at(offset)),
+        MAX_TIMESTAMP => match log.offset_for_max_timestamp().map_err(|error| error.code())? {
+            Some(found) => at(found.offset, found.timestamp, found.leader_epoch),
             None => at(NONE, NONE, -1),
         },
         timestamp => match log.offset_for_timestamp(timestamp).map_err(|error| error.code())? {
-            Some((found, offset)) if offset < log.end_for(ask.isolation) => at(offset, found, epoch_at(offset)),
+            Some(found) if found.offset < end_for(&log, ask.bound) => {
+                at(found.offset, found.timestamp, found.leader_epoch)
+            }
             _ => at(NONE, NONE, -1),
         },
     }
@@ -73,7 +85,7 @@ pub fn list_old_style(partition: &Partition, ask: &Ask, count: i32) -> Result<Ve
     let log = log_of(partition, ask)?;
     let count = count.max(0) as usize;
     let mut offsets = log.offsets_before(ask.timestamp, count).map_err(|error| error.code())?;
-    let end = log.end_for(ask.isolation);
+    let end = end_for(&log, ask.bound);
     // Consumers must not learn offsets that they cannot fetch.
     if offsets.iter().any(|offset| *offset > end) {
         offsets.retain(|offset| *offset <= end);

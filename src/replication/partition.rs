@@ -13,7 +13,8 @@ use crate::clock::Timestamp;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::{TopicPartition, Uuid};
 use crate::storage::append_error::AppendError;
-use crate::storage::log::{AppendInfo, Log};
+use crate::storage::log::Log;
+use crate::storage::log::AppendInfo;
 use crate::storage::producer_state::Origin;
 
 /// What this broker is for the partition.
@@ -117,7 +118,7 @@ impl Partition {
     /// Appends what a client or a coordinator sent. With `acks` -1 the ISR must be large enough first.
     pub fn append_as_leader(
         &self,
-        records: Bytes,
+        records: &Bytes,
         acks: i16,
         origin: Origin,
         now: Timestamp,
