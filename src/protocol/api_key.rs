@@ -13,7 +13,7 @@ macro_rules! api_keys {
         #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[repr(i16)]
         pub enum ApiKey {
-            $(#[allow(missing_docs)] $name = $number,)*
+            $(#[doc = concat!("API ", $number, ".")] $name = $number,)*
         }
 
         impl ApiKey {

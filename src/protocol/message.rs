@@ -87,6 +87,27 @@ pub trait Nullable: Field {
     fn write_nullable(value: Option<&Self>, writer: &mut Writer, form: Form);
 }
 
+/// A structure of the notation. Its null is a byte of -1; the byte before a present one is 1.
+pub trait Structure: Field {}
+
+impl<T: Structure> Nullable for T {
+    fn read_nullable(reader: &mut Reader, form: Form) -> Result<Option<T>, WireError> {
+        if reader.read_i8()? < 0 {
+            return Ok(None);
+        }
+        T::read(reader, form).map(Some)
+    }
+    fn write_nullable(value: Option<&T>, writer: &mut Writer, form: Form) {
+        match value {
+            Some(value) => {
+                writer.put(&[1]);
+                value.write(writer, form);
+            }
+            None => writer.put(&(-1i8).to_be_bytes()),
+        }
+    }
+}
+
 /// What a field is made of.
 #[derive(Debug, Copy, Clone)]
 pub enum Kind {
@@ -275,7 +296,11 @@ impl<T: Field> Field for Vec<T> {
         }
     }
     fn json(&self, form: Form) -> Value {
-        Value::Array(self.iter().map(|element| element.json(form)).collect())
+        let mut elements = Vec::with_capacity(self.len());
+        for element in self {
+            elements.push(element.json(form));
+        }
+        Value::Array(elements)
     }
 }
 
@@ -368,7 +393,7 @@ macro_rules! message {
     };
 }
 
-/// One structure of the notation: the plain struct, its defaults, and its `Field` and `Nullable`.
+/// One structure of the notation: the plain struct, its defaults, and its `Field`.
 macro_rules! structure {
     ($(#[$meta:meta])* $name:ident {
         $($(#[$field_meta:meta])* $field:ident: $type:ty
@@ -520,31 +545,7 @@ macro_rules! structure {
             }
         }
 
-        impl $crate::protocol::message::Nullable for $name {
-            fn read_nullable(
-                reader: &mut $crate::protocol::wire::Reader,
-                form: $crate::protocol::wire::Form,
-            ) -> Result<Option<$name>, $crate::protocol::wire::WireError> {
-                if reader.read_i8()? < 0 {
-                    return Ok(None);
-                }
-                <$name as $crate::protocol::message::Field>::read(reader, form).map(Some)
-            }
-
-            fn write_nullable(
-                value: Option<&$name>,
-                writer: &mut $crate::protocol::wire::Writer,
-                form: $crate::protocol::wire::Form,
-            ) {
-                match value {
-                    Some(value) => {
-                        writer.put(&[1]);
-                        $crate::protocol::message::Field::write(value, writer, form);
-                    }
-                    None => writer.put(&(-1i8).to_be_bytes()),
-                }
-            }
-        }
+        impl $crate::protocol::message::Structure for $name {}
     };
 }
 

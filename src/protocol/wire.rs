@@ -15,9 +15,9 @@ use super::varint;
 pub const MAX_STRING: usize = i16::MAX as usize;
 /// Memory a message may ask for: this many times its own size, plus [`BUDGET_FLOOR`].
 pub const BUDGET_FACTOR: usize = 4;
-/// Memory every message may ask for, however small it is, in bytes: one MiB less what sharing the frame
-/// costs.
-pub const BUDGET_FLOOR: usize = (1 << 20) - 64;
+/// Memory every message may ask for, however small it is, in bytes: one MiB less what the message itself and
+/// sharing the frame cost.
+pub const BUDGET_FLOOR: usize = (1 << 20) - 1024;
 /// Records below this size are copied beside the fields around them; longer ones become chunks of their
 /// own.
 pub const GATHER_FROM: usize = 4096;

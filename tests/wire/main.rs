@@ -1,10 +1,10 @@
 //! The codec against Kafka: its own serializers' bytes, another implementation, and hostile input.
 //!
 //! `vectors` holds it to 4,228 messages that Kafka 3.9.2 wrote; `oracle` to the `kafka-protocol` crate on
-//! messages drawn at random, also across versions; `gather` to what leaves: chunks, refusals, stored records; `hostile` to lengths at their bounds and mutated frames,
-//! with the memory it asks for counted. Seeds are printed on failure. Environment: `OTTLA_WIRE_SEED`
-//! (default 1),
-//! `OTTLA_WIRE_FRAMES` (mutated frames, default 2,000,000).
+//! messages drawn at random, also across versions; `gather` to what leaves: chunks, refusals, stored records;
+//! `hostile` to lengths at their bounds and mutated frames, with the memory it asks for counted. Seeds are
+//! printed on failure. Environment: `OTTLA_WIRE_SEED` (default 1), `OTTLA_WIRE_FRAMES` (mutated frames, default
+//! 2,000,000).
 
 mod asked;
 mod draw;

@@ -34,7 +34,7 @@ fn oracle(key: ApiKey, is_request: bool, body: Bytes, from: i16, to: i16) -> Res
 }
 
 fn ours(codec: &Codec, body: &Bytes, from: i16, to: i16) -> Result<Vec<u8>, WireError> {
-    (codec.recode)(body.clone(), from, to).map(|chunks| join(&chunks))
+    codec.recode(body.clone(), from, to).map(|chunks| join(&chunks))
 }
 
 /// Two things Kafka's serializers refuse and the crate lets pass: a null in a version that has none, and a

@@ -102,9 +102,9 @@ fn header(vector: &Vector) -> (Value, Vec<u8>) {
 
 fn body(codec: &Codec, vector: &Vector) -> (Value, Vec<u8>) {
     let at = format!("{} v{}", vector.message, vector.version);
-    let printed = (codec.print)(vector.body.clone(), vector.version);
-    let written = (codec.recode)(vector.body.clone(), vector.version, vector.version);
-    (printed.expect(&at), join(&written.expect(&at)))
+    let printed = codec.read(vector.body.clone(), vector.version);
+    let written = codec.recode(vector.body.clone(), vector.version, vector.version);
+    (printed.and_then(|message| message.print(vector.version)).expect(&at), join(&written.expect(&at)))
 }
 
 #[test]

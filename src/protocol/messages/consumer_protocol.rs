@@ -9,8 +9,8 @@ use bytes::Bytes;
 use crate::protocol::message::{Message, message};
 use crate::protocol::wire::{Reader, WireError};
 
-/// Reads a subscription or an assignment with its version in front. A version above those known is read as the
-/// newest known; what follows is left alone.
+/// Reads a subscription or an assignment with its version in front. A version above those known is read as
+/// the newest known; what follows is left alone.
 pub fn decode<M: Message>(data: Bytes) -> Result<M, WireError> {
     let mut reader = Reader::new(data);
     reader.enter("version");

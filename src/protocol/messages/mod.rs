@@ -98,49 +98,61 @@ pub struct Codec {
     pub first_flexible: i16,
     /// The layout of its fields.
     pub kind: Kind,
-    /// Reads a whole body, to its last byte, and forgets it.
-    pub skim: fn(Bytes, i16) -> Result<(), WireError>,
-    /// Reads a whole body, to its last byte, in the first version and writes it in the second.
-    pub recode: fn(Bytes, i16, i16) -> Result<Vec<Chunk>, WireError>,
-    /// Reads a whole body, to its last byte, and prints it as Kafka does.
-    pub print: fn(Bytes, i16) -> Result<Value, WireError>,
+    /// Reads a body and leaves the reader behind it.
+    pub decode: fn(&mut Reader, i16) -> Decoded,
+}
+
+/// A message of any type, or why there is none.
+pub type Decoded = Result<Box<dyn AnyMessage>, WireError>;
+
+/// A decoded message whose type is forgotten.
+pub trait AnyMessage {
+    /// [`Message::encode`].
+    fn write_to(&self, writer: &mut Writer, version: i16) -> Result<(), WireError>;
+    /// [`Message::to_json`].
+    fn print(&self, version: i16) -> Result<Value, WireError>;
+}
+
+impl<M: Message> AnyMessage for M {
+    fn write_to(&self, writer: &mut Writer, version: i16) -> Result<(), WireError> {
+        self.encode(writer, version)
+    }
+
+    fn print(&self, version: i16) -> Result<Value, WireError> {
+        self.to_json(version)
+    }
 }
 
 impl Codec {
     /// The codec of a message.
-    pub const fn of<M: Message>() -> Codec {
+    pub const fn of<M: Message + 'static>() -> Codec {
         Codec {
             name: M::NAME,
             versions: M::VERSIONS,
             first_flexible: M::FIRST_FLEXIBLE,
             kind: <M as Field>::KIND,
-            skim: skim::<M>,
-            recode: recode::<M>,
-            print: print::<M>,
+            decode: decode::<M>,
         }
+    }
+
+    /// Reads a whole body, to its last byte.
+    pub fn read(&self, body: Bytes, version: i16) -> Decoded {
+        let mut reader = Reader::new(body);
+        let message = (self.decode)(&mut reader, version)?;
+        reader.expect_end()?;
+        Ok(message)
+    }
+
+    /// Reads a whole body in version `from` and writes it in version `to`.
+    pub fn recode(&self, body: Bytes, from: i16, to: i16) -> Result<Vec<Chunk>, WireError> {
+        let mut writer = Writer::default();
+        self.read(body, from)?.write_to(&mut writer, to)?;
+        writer.finish()
     }
 }
 
-fn decode<M: Message>(body: Bytes, version: i16) -> Result<M, WireError> {
-    let mut reader = Reader::new(body);
-    let message = M::decode(&mut reader, version)?;
-    reader.expect_end()?;
-    Ok(message)
-}
-
-fn skim<M: Message>(body: Bytes, version: i16) -> Result<(), WireError> {
-    decode::<M>(body, version).map(drop)
-}
-
-fn recode<M: Message>(body: Bytes, from: i16, to: i16) -> Result<Vec<Chunk>, WireError> {
-    let message: M = decode(body, from)?;
-    let mut writer = Writer::default();
-    message.encode(&mut writer, to)?;
-    writer.finish()
-}
-
-fn print<M: Message>(body: Bytes, version: i16) -> Result<Value, WireError> {
-    decode::<M>(body, version)?.to_json(version)
+fn decode<M: Message + 'static>(reader: &mut Reader, version: i16) -> Decoded {
+    Ok(Box::new(M::decode(reader, version)?))
 }
 
 macro_rules! apis {
