@@ -197,6 +197,11 @@ impl Log {
         self.lock().topic_id
     }
 
+    /// Whether the directory was created and not yet made durable.
+    pub fn is_new(&self) -> bool {
+        self.lock().is_new
+    }
+
     pub(super) fn set_topic_id(&self, topic_id: Uuid) {
         let mut state = self.lock();
         state.topic_id = Some(topic_id);

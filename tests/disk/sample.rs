@@ -17,6 +17,8 @@ pub struct DumpedRecord {
     pub timestamp: i64,
     pub key_size: i32,
     pub value_size: i32,
+    /// `COMMIT` or `ABORT`, of a control record.
+    pub marker: Option<String>,
 }
 
 /// One batch as the dump tool prints it.
@@ -152,5 +154,6 @@ fn record(line: &str) -> DumpedRecord {
         timestamp: timestamp.iter().find_map(|name| number(line, name)).unwrap(),
         key_size: number(line, "keySize").unwrap(),
         value_size: number(line, "valueSize").unwrap(),
+        marker: field(line, "endTxnMarker").map(str::to_owned),
     }
 }

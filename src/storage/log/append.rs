@@ -89,6 +89,7 @@ impl Log {
         let mut headers = vec![[0; HEADER_SIZE]; checked.batches.len()];
         let mut incoming = Vec::with_capacity(checked.batches.len());
         for (batch, bytes) in checked.batches.iter_mut().zip(&mut headers) {
+            let size = batch.size_in_bytes();
             let header = &mut batch.header;
             header.base_offset = next;
             header.partition_leader_epoch = leader_epoch;
@@ -99,7 +100,7 @@ impl Log {
                 last_offset: header.last_offset(),
                 max_timestamp: header.max_timestamp,
                 leader_epoch,
-                size: batch.size_in_bytes(),
+                size,
                 record_count: i64::from(header.record_count),
                 producer: producer_batch(header, &batch.body)?,
             });

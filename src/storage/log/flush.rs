@@ -44,7 +44,7 @@ impl Log {
 
     /// Seals the active segment and begins one at `base`, with a producer snapshot there. Syncs nothing: the
     /// flush pass does, away from the append.
-    pub(super) fn roll_to(
+    pub(in crate::storage) fn roll_to(
         &self,
         state: &mut State,
         base: i64,

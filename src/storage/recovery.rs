@@ -1,0 +1,344 @@
+//! Loading a log from its directory, after a clean stop or a crash (`LogLoader`).
+//!
+//! After a clean stop nothing is scanned but the end of the active segment, from its last index entry on: ten
+//! thousand partitions must start in seconds. After a crash every segment from the one that holds the recovery
+//! point on is recovered; the log ends at the first bad batch. Before either, leftovers of deletion and
+//! compaction are settled. Loading may be interrupted by a crash at any point and starts over.
+//! Knows nothing of other partitions; who loads which is `manager`.
+
+mod leftovers;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::batch_scan::BatchScan;
+use super::epoch_cache::{EPOCH_FILE, EpochCache};
+use super::fs::Fs;
+use super::log::{Health, Log, LogContext, State};
+use super::log_config::LogConfig;
+use super::log_error::LogError;
+use super::partition_metadata::{self, PARTITION_METADATA_FILE};
+use super::producer_rebuild;
+use super::producer_snapshot::snapshot_path;
+use super::producer_state::ProducerState;
+use super::segment::Segment;
+use super::segment_names::SegmentFile;
+use super::segment_recovery::{Rebuilt, recover};
+use super::segments::Segments;
+use crate::clock::Timestamp;
+use crate::protocol::ids::{TopicPartition, Uuid};
+use leftovers::Names;
+
+/// What is known of a log before it is loaded.
+pub struct LoadRequest {
+    /// What all logs share.
+    pub context: Arc<LogContext>,
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Its settings.
+    pub config: Arc<LogConfig>,
+    /// Whether its log directory was shut down cleanly.
+    pub is_clean: bool,
+    /// Recovery point from the checkpoint; 0 if it has none.
+    pub recovery_point: i64,
+    /// Log start offset from the checkpoint; 0 if it has none.
+    pub log_start_offset: i64,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// A log being put together.
+struct Loading<'a> {
+    request: &'a LoadRequest,
+    progress: &'a dyn Fn(u64),
+    names: Names,
+    segments: Segments,
+    epochs: EpochCache,
+    snapshots: Vec<i64>,
+    /// As of the log end, if recovery went through the end of the log.
+    producers: Option<ProducerState>,
+    log_end_offset: i64,
+}
+
+/// Loads a log. `progress` is called with the bytes of every batch that recovery has checked.
+pub fn load(request: &LoadRequest, progress: &dyn Fn(u64)) -> Result<Log, LogError> {
+    let fs = &request.context.fs;
+    let names = leftovers::settle(fs, &request.dir)?;
+    let mut loading = Loading {
+        progress,
+        segments: Segments::default(),
+        epochs: EpochCache::empty(fs.clone(), request.dir.join(EPOCH_FILE)),
+        snapshots: names.snapshots(),
+        producers: None,
+        log_end_offset: 0,
+        names,
+        request,
+    };
+    let topic_id = loading.read_topic_id()?;
+    loading.open_segments()?;
+    loading.load_epochs()?;
+    match request.is_clean {
+        true => loading.find_end()?,
+        false => loading.recover_from(request.recovery_point)?,
+    }
+    loading.finish(topic_id)
+}
+
+impl Loading<'_> {
+    fn fs(&self) -> &Arc<dyn Fs> {
+        &self.request.context.fs
+    }
+
+    fn dir(&self) -> &Path {
+        &self.request.dir
+    }
+
+    /// The topic id. A file that a crash left half written, before anything of the log was flushed, is as good
+    /// as missing: it was made in the last moments, and no record that counts as durable stands beside it.
+    fn read_topic_id(&self) -> io::Result<Option<Uuid>> {
+        if !self.names.has(PARTITION_METADATA_FILE) {
+            return Ok(None);
+        }
+        match partition_metadata::read(self.fs(), self.dir()) {
+            Err(error)
+                if error.kind() == io::ErrorKind::InvalidData
+                    && !self.request.is_clean
+                    && self.request.recovery_point == 0 =>
+            {
+                tracing::warn!(%error, "half-written topic id dropped");
+                self.fs().remove_file(&self.dir().join(PARTITION_METADATA_FILE))?;
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    fn open_segments(&mut self) -> io::Result<()> {
+        for base in self.names.orphans() {
+            leftovers::remove_indexes(self.fs(), self.dir(), base)?;
+        }
+        for base in self.names.logs() {
+            let path = super::segment_names::segment_path(self.dir(), base, SegmentFile::Log);
+            let size = self.fs().size(&path)?;
+            let request = self.request;
+            let segment = Segment::open(self.fs(), self.dir(), base, size, &request.config, request.now)?;
+            self.segments.insert(Arc::new(segment));
+        }
+        Ok(())
+    }
+
+    fn load_epochs(&mut self) -> io::Result<()> {
+        if !self.names.has(EPOCH_FILE) {
+            return Ok(());
+        }
+        match EpochCache::load(self.fs().clone(), self.dir().join(EPOCH_FILE)) {
+            Ok(epochs) => self.epochs = epochs,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::warn!(%error, "leader epochs rebuilt from the batches");
+                self.rebuild_epochs()?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn rebuild_epochs(&mut self) -> io::Result<()> {
+        for segment in self.segments.all() {
+            let mut scan = BatchScan::new(segment.file()?, 0, segment.size());
+            // What cannot be read here is recovery's business.
+            while let Ok(Some(batch)) = scan.next_batch() {
+                if self.epochs.latest().is_none_or(|latest| batch.leader_epoch() > latest.epoch)
+                    && batch.leader_epoch() >= 0
+                {
+                    self.epochs.assign(batch.leader_epoch(), batch.base_offset())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// After a clean stop: the end of the log, from the last index entry on. What turns out damaged all the same
+    /// is recovered.
+    fn find_end(&mut self) -> io::Result<()> {
+        for segment in self.segments.snapshot().iter() {
+            let base = segment.base_offset();
+            let no_index = segment.size() > 0 && !self.names.has_file(base, SegmentFile::OffsetIndex);
+            let bad_txn_index =
+                self.names.has_file(base, SegmentFile::TxnIndex) && is_damaged(segment.sanity_check())?;
+            if no_index || bad_txn_index {
+                tracing::warn!(dir = %self.dir().display(), base, "index missing or damaged");
+                return self.recover_from(base);
+            }
+        }
+        let Some(active) = self.segments.active().cloned() else { return Ok(()) };
+        match active.read_next_offset() {
+            Ok(next) if scanned_all(&active, next)? => self.log_end_offset = next,
+            Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(error),
+            _ => return self.recover_from(active.base_offset()),
+        }
+        Ok(())
+    }
+
+    /// Recovers the segments from the one that holds `recovery_point` on.
+    fn recover_from(&mut self, recovery_point: i64) -> io::Result<()> {
+        let all = self.segments.snapshot();
+        let first = self.segments.floor_index(recovery_point).unwrap_or(0);
+        let Some(first_base) = all.get(first).map(|segment| segment.base_offset()) else { return Ok(()) };
+        let mut producers = self.producers_at(&all[..first], first_base)?;
+        let mut next = first_base;
+        let request = self.request;
+        for (index, segment) in all.iter().enumerate().skip(first) {
+            if index > first {
+                self.snapshot(&mut producers)?;
+            }
+            let mut rebuilt =
+                Rebuilt { producers: &mut producers, epochs: &mut self.epochs, progress: self.progress };
+            let interval = request.config.index_interval_bytes;
+            let found = recover(&request.context.fs, segment, next, interval, &mut rebuilt)?;
+            next = found.next_offset;
+            if found.truncated > 0 {
+                tracing::warn!(dir = %request.dir.display(), next, bytes = found.truncated, "invalid tail cut off");
+                for later in self.segments.split_off(index + 1).iter().rev() {
+                    leftovers::remove_segment(self.fs(), self.dir(), later.base_offset())?;
+                }
+                break;
+            }
+        }
+        self.log_end_offset = next;
+        producers.set_end_offset(next);
+        self.producers = Some(producers);
+        Ok(())
+    }
+
+    /// Producers as of `base`, of which everything below is flushed. Later snapshots may speak of batches that
+    /// are gone.
+    fn producers_at(&mut self, before: &[Arc<Segment>], base: i64) -> io::Result<ProducerState> {
+        self.drop_snapshots(|offset| offset > base)?;
+        let (state, damaged) = self.load_snapshot();
+        self.drop_snapshots(|offset| damaged.contains(&offset))?;
+        let start = self.request.log_start_offset.min(base);
+        let mut state = state.unwrap_or_else(|| ProducerState::starting_at(0));
+        producer_rebuild::replay(&mut state, before, start, base)?;
+        Ok(state)
+    }
+
+    fn load_snapshot(&self) -> (Option<ProducerState>, Vec<i64>) {
+        let expiration_ms = self.request.context.producer_expiration_ms();
+        producer_rebuild::load(self.fs(), self.dir(), &self.snapshots, self.request.now, expiration_ms)
+    }
+
+    fn snapshot(&mut self, producers: &mut ProducerState) -> io::Result<()> {
+        let offset = producers.end_offset();
+        if producers.needs_snapshot() && !self.snapshots.contains(&offset) {
+            let path = snapshot_path(self.dir(), offset);
+            super::producer_snapshot::write(self.fs(), &path, producers.active_producers(), false)?;
+            producers.snapshot_taken();
+            self.snapshots.push(offset);
+        }
+        Ok(())
+    }
+
+    fn drop_snapshots(&mut self, is_dropped: impl Fn(i64) -> bool) -> io::Result<()> {
+        for offset in self.snapshots.iter().filter(|offset| is_dropped(**offset)) {
+            leftovers::remove_if_there(self.fs(), &snapshot_path(self.dir(), *offset))?;
+        }
+        self.snapshots.retain(|offset| !is_dropped(*offset));
+        Ok(())
+    }
+
+    fn finish(mut self, topic_id: Option<Uuid>) -> Result<Log, LogError> {
+        let request = self.request;
+        let (checkpoint, now) = (request.log_start_offset, request.now);
+        if !self.segments.all().is_empty() && self.log_end_offset < checkpoint {
+            tracing::warn!(dir = %request.dir.display(), checkpoint, end = self.log_end_offset,
+                "log ends below its checkpointed start: emptied");
+            for segment in self.segments.split_off(0).iter().rev() {
+                leftovers::remove_segment(self.fs(), self.dir(), segment.base_offset())?;
+            }
+        }
+        if self.segments.all().is_empty() {
+            let segment = Segment::create(self.fs(), self.dir(), checkpoint, &request.config, now)?;
+            self.segments.insert(Arc::new(segment));
+            self.log_end_offset = checkpoint;
+            self.producers = None;
+            self.drop_snapshots(|_| true)?;
+        }
+        let end = self.log_end_offset;
+        let first = self.segments.first().map_or(0, |segment| segment.base_offset());
+        let log_start_offset = checkpoint.max(first);
+        self.epochs.truncate_from_end(end)?;
+        self.epochs.truncate_from_start(log_start_offset)?;
+        let producers = self.load_producers(log_start_offset)?;
+        let mut state = State {
+            dir: request.dir.clone(),
+            health: Health::Open,
+            segments: self.segments,
+            producers,
+            epochs: self.epochs,
+            topic_id,
+            log_start_offset,
+            log_end_offset: end,
+            high_watermark: log_start_offset,
+            recovery_point: if request.is_clean { end } else { request.recovery_point.min(end) },
+            snapshots: self.snapshots,
+            recent: Default::default(),
+            jitter_ms: request.config.random_jitter_ms(),
+            last_flush: now,
+            dir_is_dirty: !request.is_clean,
+            is_new: !request.is_clean && request.recovery_point == 0,
+            truncations: 0,
+        };
+        state.set_high_watermark(log_start_offset);
+        if !request.is_clean {
+            state.take_snapshot(&request.context.fs, false)?;
+        }
+        Ok(Log::from_state(request.context.clone(), request.partition.clone(), request.config.clone(), state))
+    }
+
+    /// Producers as of the log end.
+    fn load_producers(&mut self, log_start_offset: i64) -> io::Result<ProducerState> {
+        let end = self.log_end_offset;
+        let bases: Vec<i64> = self.segments.all().iter().map(|segment| segment.base_offset()).collect();
+        let newest = self.snapshots.iter().copied().filter(|offset| *offset <= end).max();
+        self.drop_snapshots(|offset| Some(offset) != newest && !bases.contains(&offset))?;
+        self.snapshots.sort_unstable();
+        if let Some(recovered) = self.producers.take() {
+            return Ok(recovered);
+        }
+        let (state, damaged) = self.load_snapshot();
+        self.drop_snapshots(|offset| damaged.contains(&offset))?;
+        match state {
+            Some(mut state) => {
+                let segments = self.segments.all();
+                producer_rebuild::replay(&mut state, segments, log_start_offset, end)?;
+                Ok(state)
+            }
+            // A clean stop without snapshots: no producer ever wrote here, or an old release did. No scan.
+            None if damaged.is_empty() => Ok(ProducerState::starting_at(end)),
+            None => {
+                let mut state = ProducerState::starting_at(log_start_offset);
+                producer_rebuild::replay(&mut state, self.segments.all(), log_start_offset, end)?;
+                Ok(state)
+            }
+        }
+    }
+}
+
+fn is_damaged(checked: io::Result<()>) -> io::Result<bool> {
+    match checked {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the last batch ends where the file does.
+fn scanned_all(active: &Segment, next: i64) -> io::Result<bool> {
+    if next == active.base_offset() {
+        return Ok(active.size() == 0);
+    }
+    Ok(active.locate(next - 1, active.size())?.is_some_and(|last| last.end() == active.size()))
+}
