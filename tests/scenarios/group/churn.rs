@@ -72,7 +72,7 @@ impl Churn {
             ..GroupConfig::default()
         };
         let client = |index: usize| Client {
-            instance: (index % 3 == 0).then(|| format!("i{index}")),
+            instance: index.is_multiple_of(3).then(|| format!("i{index}")),
             version: random.i32(3..=9),
             ..Client::default()
         };

@@ -136,9 +136,7 @@ impl Stage {
                 let who = words.words.first().filter(|word| !word.contains(':')).copied().unwrap_or_default();
                 let ticket = self.bench.send(command);
                 self.names.insert(ticket, format!("{verb} {who}").trim_end().to_owned());
-                let waits =
-                    if self.bench.is_open(ticket) { format!("{verb} {who} ..\n") } else { String::new() };
-                waits
+                if self.bench.is_open(ticket) { format!("{verb} {who} ..\n") } else { String::new() }
             }
         };
         for (at_ms, ticket, reply) in std::mem::take(&mut self.bench.answered) {
