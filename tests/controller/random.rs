@@ -155,7 +155,9 @@ fn run(seed: u64) {
         topics: 0,
         epochs: Default::default(),
     };
-    run.world.record = false;
+    // A replay shows all it does.
+    run.world.record = std::env::var("OTTLA_SEED").is_ok();
+    run.world.print = run.world.record;
     for _ in 0..60 {
         for _ in 0..run.random.usize(1..6) {
             run.act();
