@@ -41,13 +41,7 @@ impl ReplicaManager {
     /// Applies the partitions of one LeaderAndIsr, in order.
     pub fn become_replicas(&self, asked: &[(TopicPartition, Uuid, &LeaderAndIsrPartitionState)]) -> Vec<Became> {
         let _one_change = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let became: Vec<Became> =
-            asked.iter().map(|(tp, topic_id, state)| self.become_one(tp, *topic_id, state)).collect();
-        // One durable write for all the new directories instead of one each.
-        if let Err(error) = self.logs.sync_created() {
-            tracing::error!(%error, "new log directories could not be made durable; their log directory goes offline");
-        }
-        became
+        asked.iter().map(|(tp, topic_id, state)| self.become_one(tp, *topic_id, state)).collect()
     }
 
     fn become_one(&self, tp: &TopicPartition, topic_id: Uuid, asked: &LeaderAndIsrPartitionState) -> Became {
@@ -92,6 +86,7 @@ impl ReplicaManager {
 
     /// Whether a known partition may change (api-versions.md 5.5): offline, then topic id, then leader epoch.
     fn check_change(&self, partition: &Partition, topic_id: Uuid, asked: &LeaderAndIsrPartitionState) -> ErrorCode {
+        let config = self.configs.log_config(&partition.tp.topic);
         let mut state = partition.lock();
         if state.log.is_none() {
             return ErrorCode::KafkaStorageError;
@@ -105,9 +100,9 @@ impl ReplicaManager {
             std::cmp::Ordering::Equal if state.topic_id.is_zero() && !topic_id.is_zero() => {
                 // An equal epoch may still bring the id of a topic that had none (KIP-516).
                 state.topic_id = topic_id;
-                match state.log.as_ref().map(|log| log.assign_topic_id(topic_id)) {
-                    Some(Err(error)) => error.code(),
-                    _ => ErrorCode::StaleControllerEpoch,
+                match self.logs.get_or_create(&partition.tp, Some(topic_id), &config, false, self.now()) {
+                    Err(error) => error.code(),
+                    Ok(_) => ErrorCode::StaleControllerEpoch,
                 }
             }
             _ => ErrorCode::StaleControllerEpoch,
@@ -116,20 +111,12 @@ impl ReplicaManager {
 
     fn open_log(&self, tp: &TopicPartition, topic_id: Uuid, is_new: bool) -> Result<Arc<Log>, ErrorCode> {
         let config = self.configs.log_config(&tp.topic);
-        let log = self.logs.get_or_create(tp, topic_id, config, is_new, self.now()).map_err(|error| {
+        let id = Some(topic_id).filter(|id| !id.is_zero());
+        let log = self.logs.get_or_create(tp, id, &config, is_new, self.now()).map_err(|error| {
             tracing::error!(partition = %tp, %error, "cannot open the log of this partition");
             error.code()
         })?;
-        match log.topic_id() {
-            Some(own) if !topic_id.is_zero() && own != topic_id => {
-                tracing::error!(partition = %tp, on_disk = %own, asked = %topic_id,
-                    "the log on disk belongs to another topic of the same name; it is kept and not served");
-                return Err(ErrorCode::InconsistentTopicId);
-            }
-            None if !topic_id.is_zero() => log.assign_topic_id(topic_id).map_err(|error| error.code())?,
-            _ => {}
-        }
-        if let Some(mark) = self.logs.checkpointed_high_watermark(tp) {
+        if let Some(mark) = self.initial_mark(tp) {
             log.maybe_increment_high_watermark(mark.min(log.log_end_offset()));
         }
         Ok(log)
@@ -188,8 +175,8 @@ impl ReplicaManager {
     }
 
     fn delete_log(&self, tp: &TopicPartition) -> ErrorCode {
-        match self.logs.delete(tp, self.now()) {
-            Ok(()) => ErrorCode::None,
+        match self.logs.delete(tp, false, self.now()) {
+            Ok(_) => ErrorCode::None,
             Err(error) => {
                 tracing::error!(partition = %tp, %error, "cannot delete the log of this partition");
                 error.code()
