@@ -269,7 +269,9 @@ impl Loading<'_> {
         let end = self.log_end_offset;
         let first = self.segments.first().map_or(0, |segment| segment.base_offset());
         let log_start_offset = checkpoint.max(first);
-        self.epochs.truncate_from_end(end)?;
+        // Kafka also drops an entry that starts at the end. It is true all the same, and to keep it saves a write
+        // and a sync for every partition that was led without being written to.
+        self.epochs.truncate_from_end(end.saturating_add(1))?;
         self.epochs.truncate_from_start(log_start_offset)?;
         let producers = self.load_producers(log_start_offset)?;
         let mut state = State {

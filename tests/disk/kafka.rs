@@ -235,7 +235,12 @@ fn a_directory_survives_clean_restarts_byte_for_byte() {
         assert!(!dir.join(".kafka_cleanshutdown").exists(), "a crash from here on is a crash");
         assert_eq!(manager.shutdown(2, NOW), BTreeMap::new());
         assert!(dir.join(".kafka_cleanshutdown").exists());
-        assert_eq!(files(&dir), before);
+        let after = files(&dir);
+        let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&after), names(&before));
+        for (name, bytes) in &before {
+            assert_eq!(&after[name], bytes, "{name}");
+        }
     }
     let fs: Arc<dyn Fs> = Arc::new(OsFs);
     let points = read_offsets(&fs, &dir.join("recovery-point-offset-checkpoint")).unwrap();
