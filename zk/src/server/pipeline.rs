@@ -20,6 +20,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::{error, info, warn};
 
@@ -61,7 +62,8 @@ pub(super) struct Pipeline {
     pub(super) answers: Vec<Answer>,
     storage: Option<Storage>,
     start: Instant,
-    snapshot_running: bool,
+    /// The thread that writes a snapshot, if one does.
+    snapshot: Option<JoinHandle<()>>,
     next_reap_ms: i64,
     failed: Option<String>,
     /// For messages to itself, from the thread that writes a snapshot.
@@ -112,15 +114,24 @@ impl Pipeline {
             answers: Vec::new(),
             storage,
             start,
-            snapshot_running: false,
+            snapshot: None,
             failed: None,
             inbox,
             shared_counts,
         })
     }
 
-    /// Works until told to stop.
+    /// Works until told to stop. When it returns, nothing holds the data directory any more.
     pub fn run(mut self, inbox: &Receiver<Message>) {
+        self.work(inbox);
+        if let Some(thread) = self.snapshot.take()
+            && thread.join().is_err()
+        {
+            warn!("the thread that wrote a snapshot panicked");
+        }
+    }
+
+    fn work(&mut self, inbox: &Receiver<Message>) {
         loop {
             let mut stop = match inbox.recv_timeout(self.patience()) {
                 Ok(message) => self.take(message),
@@ -401,7 +412,7 @@ impl Pipeline {
         let Some(storage) = &mut self.storage else { return };
         let due = storage.log.records >= self.options.snapshot_records
             || storage.log.bytes >= self.options.snapshot_log_bytes;
-        if !due || self.snapshot_running {
+        if !due || self.snapshot.is_some() {
             return;
         }
         let (zxid, bytes) = (self.tree.last_zxid(), snapshot::encode(&self.tree));
@@ -412,16 +423,16 @@ impl Pipeline {
             let _ = done.send(Message::SnapshotDone(written));
         };
         match std::thread::Builder::new().name("zk-snapshot".into()).spawn(work) {
-            Ok(_) => {
+            Ok(thread) => {
                 storage.log.roll();
-                self.snapshot_running = true;
+                self.snapshot = Some(thread);
             }
             Err(error) => warn!(%error, "cannot start a snapshot, the log goes on"),
         }
     }
 
     fn snapshot_done(&mut self, result: io::Result<()>) {
-        self.snapshot_running = false;
+        self.snapshot = None;
         if let Err(error) = result {
             warn!(%error, "snapshot failed; the log keeps everything, and the next one will be tried later");
         }

@@ -4,7 +4,7 @@
 //! temporary name, synced, renamed: a file with a snapshot's name is whole, and its checksum says so.
 //! File `snapshot.<zxid, 16 hex digits>`: magic, format version, image, CRC-32C of all before. The format is ours.
 
-use super::txn_log::{checksum, file_name, sync_dir};
+use super::txn_log::{checksum, file_name, read_whole, sync_dir};
 use crate::jute::{Field, Reader, Writer};
 use crate::tree::{Limits, Tree};
 use std::fs::{self, OpenOptions};
@@ -39,7 +39,7 @@ pub(super) fn write(dir: &Path, zxid: i64, bytes: &[u8]) -> io::Result<()> {
 
 /// Reads a snapshot file.
 pub(super) fn read(path: &Path, limits: Limits) -> io::Result<Tree> {
-    let bytes = fs::read(path)?;
+    let bytes = read_whole(path)?;
     let bad = |why: String| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", path.display()));
     let Some((content, sum)) = bytes.split_last_chunk::<4>() else {
         return Err(bad("a snapshot is longer".into()));

@@ -12,7 +12,7 @@
 use crate::jute::{Field, Reader, Writer};
 use crate::tree::Record;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -162,6 +162,15 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Reads a regular file: as many bytes as it says it has.
+pub(super) fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// What a log file holds.
 pub(super) struct Scan {
     /// Its records, in order.
@@ -174,7 +183,7 @@ pub(super) struct Scan {
 
 /// Reads a log file. Damage that a torn write cannot have done is an error.
 pub(super) fn scan(path: &Path) -> io::Result<Scan> {
-    let bytes = std::fs::read(path)?;
+    let bytes = read_whole(path)?;
     let mut scan = Scan { records: Vec::new(), whole: 0, torn: None };
     if bytes.is_empty() {
         return Ok(scan);
@@ -183,6 +192,9 @@ pub(super) fn scan(path: &Path) -> io::Result<Scan> {
         Ok(()) => HEADER_BYTES,
         Err(why) => return torn_or_damaged(path, &bytes, 0, why, scan),
     };
+    if at == bytes.len() {
+        scan.torn = Some("no batch follows its header".into());
+    }
     while at < bytes.len() {
         match read_batch(&bytes[at..], &mut scan.records) {
             Ok(length) => at += length,
