@@ -1,6 +1,8 @@
 //! What the store promises its owners when the connection breaks: every change is seen, the session is kept where the
 //! server keeps it, and expiry is told once and heals.
 
+#![expect(clippy::unwrap_used, reason = "a test says what it expected by panicking")]
+
 #[path = "conformance/proxy.rs"]
 mod proxy;
 #[path = "conformance/servers.rs"]
