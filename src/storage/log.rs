@@ -160,7 +160,13 @@ impl Log {
         config: Arc<LogConfig>,
         state: State,
     ) -> Log {
-        Log { partition, context, config: ArcSwap::new(config), state: Mutex::new(state), flushing: Mutex::default() }
+        Log {
+            partition,
+            context,
+            config: ArcSwap::new(config),
+            state: Mutex::new(state),
+            flushing: Mutex::default(),
+        }
     }
 
     /// Which partition this is a replica of.

@@ -79,7 +79,8 @@ impl Log {
         let state = self.lock();
         matches!(state.health, Health::Open)
             && (state.recovery_point < state.active().base_offset()
-                || (state.recovery_point < state.log_end_offset && now.since_ms(state.last_flush) >= flush_ms))
+                || (state.recovery_point < state.log_end_offset
+                    && now.since_ms(state.last_flush) >= flush_ms))
     }
 
     /// Makes everything below `offset` durable (the log end at most). Gives the recovery point.
