@@ -63,6 +63,8 @@ struct Loading<'a> {
     /// As of the log end, if recovery went through the end of the log.
     producers: Option<ProducerState>,
     log_end_offset: i64,
+    /// Segments from here on have new indexes, not yet synced.
+    recovered_from: i64,
 }
 
 /// Loads a log. `progress` is called with the bytes of every batch that recovery has checked.
@@ -76,6 +78,7 @@ pub fn load(request: &LoadRequest, progress: &dyn Fn(u64)) -> Result<Log, LogErr
         snapshots: names.snapshots(),
         producers: None,
         log_end_offset: 0,
+        recovered_from: i64::MAX,
         names,
         request,
     };
@@ -193,6 +196,7 @@ impl Loading<'_> {
         let all = self.segments.snapshot();
         let first = self.segments.floor_index(recovery_point).unwrap_or(0);
         let Some(first_base) = all.get(first).map(|segment| segment.base_offset()) else { return Ok(()) };
+        self.recovered_from = first_base;
         let mut producers = self.producers_at(&all[..first], first_base)?;
         let mut next = first_base;
         let request = self.request;
@@ -300,7 +304,8 @@ impl Loading<'_> {
             log_start_offset,
             log_end_offset: end,
             high_watermark: log_start_offset,
-            recovery_point: if request.is_clean { end } else { request.recovery_point.min(end) },
+            flushed_offset: if request.is_clean { end } else { request.recovery_point.min(end) },
+            indexes_flushed_to: self.recovered_from,
             snapshots: self.snapshots,
             recent: Default::default(),
             jitter_ms: request.config.random_jitter_ms(),
@@ -310,6 +315,7 @@ impl Loading<'_> {
             truncations: 0,
         };
         state.set_high_watermark(log_start_offset);
+        state.indexes_flushed_to = state.indexes_flushed_to.min(state.active().base_offset());
         if !request.is_clean {
             state.take_snapshot(&request.context.fs, false)?;
         }
