@@ -1,5 +1,7 @@
 //! The embedded server under a real client: the `zookeeper-client` crate over TCP.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use ottla_zk::server::{Options, Server};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
