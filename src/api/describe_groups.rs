@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Answer, Call};
 use crate::broker::Broker;
-use crate::coordinator::group::{Command, Reply};
 use crate::coordinator::group::Description;
+use crate::coordinator::group::{Command, Reply};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::describe_groups::{DescribedGroup, DescribedGroupMember};
 use crate::protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse};

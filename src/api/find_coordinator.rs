@@ -69,7 +69,8 @@ async fn find(broker: &Arc<Broker>, key: String, key_type: i8, call: &Call<'_>) 
     };
     let image = broker.metadata.image();
     let leader = image.partition(topic, partition).and_then(|partition| image.broker(partition.leader));
-    let Some((leader, endpoint)) = leader.and_then(|leader| Some((leader, leader.endpoint(&call.caller.listener)?)))
+    let Some((leader, endpoint)) =
+        leader.and_then(|leader| Some((leader, leader.endpoint(&call.caller.listener)?)))
     else {
         return failed(key, ErrorCode::CoordinatorNotAvailable);
     };

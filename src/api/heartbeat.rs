@@ -14,7 +14,8 @@ pub async fn handle(
     request: HeartbeatRequest,
     _call: Call<'_>,
 ) -> Answer<HeartbeatResponse> {
-    let answer = |code: ErrorCode| Answer::Now(HeartbeatResponse { error_code: code.code(), ..Default::default() });
+    let answer =
+        |code: ErrorCode| Answer::Now(HeartbeatResponse { error_code: code.code(), ..Default::default() });
     if request.group_id.is_empty() {
         return answer(ErrorCode::InvalidGroupId);
     }

@@ -15,7 +15,8 @@ pub async fn handle(
     request: LeaveGroupRequest,
     call: Call<'_>,
 ) -> Answer<LeaveGroupResponse> {
-    let failed = |code: ErrorCode| Answer::Now(LeaveGroupResponse { error_code: code.code(), ..Default::default() });
+    let failed =
+        |code: ErrorCode| Answer::Now(LeaveGroupResponse { error_code: code.code(), ..Default::default() });
     if request.group_id.is_empty() {
         return failed(ErrorCode::InvalidGroupId);
     }

@@ -12,7 +12,7 @@ use ottla_zk::znode::consumer_offset;
 use super::{Answer, Call};
 use crate::broker::Broker;
 use crate::clock::Timestamp;
-use crate::coordinator::group::{CommitPartition, CommitTopic, Command, OffsetCommit, Reply};
+use crate::coordinator::group::{Command, CommitPartition, CommitTopic, OffsetCommit, Reply};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::offset_commit::{
     OffsetCommitRequestPartition, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
@@ -48,14 +48,18 @@ pub async fn handle(
             generation_id: request.generation_id_or_member_epoch,
             member_id: request.member_id,
             group_instance_id: request.group_instance_id,
-            retention_ms: Some(request.retention_time_ms).filter(|ms| (2..=4).contains(&call.version) && *ms != -1),
+            retention_ms: Some(request.retention_time_ms)
+                .filter(|ms| (2..=4).contains(&call.version) && *ms != -1),
             transaction: None,
             topics,
         });
         if let Reply::OffsetCommit(results) = broker.groups.ask(&request.group_id, command).await {
             for topic in results {
                 codes.extend(
-                    topic.partitions.into_iter().map(|(partition, code)| ((topic.name.clone(), partition), code)),
+                    topic
+                        .partitions
+                        .into_iter()
+                        .map(|(partition, code)| ((topic.name.clone(), partition), code)),
                 );
             }
         }
@@ -77,7 +81,9 @@ fn commit_partition(partition: &OffsetCommitRequestPartition, version: i16) -> C
         offset: partition.committed_offset,
         leader_epoch: partition.committed_leader_epoch,
         metadata: partition.committed_metadata.clone(),
-        commit_timestamp: Some(partition.commit_timestamp).filter(|ms| version == 1 && *ms != -1).map(Timestamp),
+        commit_timestamp: Some(partition.commit_timestamp)
+            .filter(|ms| version == 1 && *ms != -1)
+            .map(Timestamp),
     }
 }
 
@@ -103,7 +109,11 @@ async fn to_zookeeper(broker: &Broker, request: OffsetCommitRequest) -> OffsetCo
             };
             partitions.push(answer(index, code));
         }
-        response.topics.push(OffsetCommitResponseTopic { name: topic.name, partitions, ..Default::default() });
+        response.topics.push(OffsetCommitResponseTopic {
+            name: topic.name,
+            partitions,
+            ..Default::default()
+        });
     }
     response
 }

@@ -15,7 +15,8 @@ pub async fn handle(
     request: OffsetDeleteRequest,
     _call: Call<'_>,
 ) -> Answer<OffsetDeleteResponse> {
-    let failed = |code: ErrorCode| Answer::Now(OffsetDeleteResponse { error_code: code.code(), ..Default::default() });
+    let failed =
+        |code: ErrorCode| Answer::Now(OffsetDeleteResponse { error_code: code.code(), ..Default::default() });
     if request.group_id.is_empty() {
         return failed(ErrorCode::InvalidGroupId);
     }

@@ -12,8 +12,8 @@ use crate::broker::Broker;
 use crate::coordinator::group::{Command, FetchedTopic, OffsetFetch, Reply};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::offset_fetch::{
-    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
-    OffsetFetchResponseTopics,
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 use crate::protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
 
@@ -32,9 +32,9 @@ pub async fn handle(
     if call.version >= 8 {
         let mut response = OffsetFetchResponse::default();
         for group in request.groups {
-            let asked: Asked = group
-                .topics
-                .map(|topics| topics.into_iter().map(|topic| (topic.name.into(), topic.partition_indexes)).collect());
+            let asked: Asked = group.topics.map(|topics| {
+                topics.into_iter().map(|topic| (topic.name.into(), topic.partition_indexes)).collect()
+            });
             let (code, topics) = fetch(broker, &group.group_id, asked, require_stable).await;
             response.groups.push(OffsetFetchResponseGroup {
                 group_id: group.group_id,
@@ -131,7 +131,10 @@ async fn read(broker: &Broker, group: &str, topic: &str, partition: i32) -> (i64
         Ok(Some(node)) => match std::str::from_utf8(&node.data).ok().and_then(|text| text.parse().ok()) {
             Some(offset) => (offset, ErrorCode::None),
             None => {
-                tracing::warn!(path, "the znode of a committed offset holds no number; delete it or write one");
+                tracing::warn!(
+                    path,
+                    "the znode of a committed offset holds no number; delete it or write one"
+                );
                 (NO_OFFSET, ErrorCode::UnknownServerError)
             }
         },

@@ -39,7 +39,10 @@ const NO_EPOCH: i32 = -1;
 
 impl ReplicaManager {
     /// Applies the partitions of one LeaderAndIsr, in order.
-    pub fn become_replicas(&self, asked: &[(TopicPartition, Uuid, &LeaderAndIsrPartitionState)]) -> Vec<Became> {
+    pub fn become_replicas(
+        &self,
+        asked: &[(TopicPartition, Uuid, &LeaderAndIsrPartitionState)],
+    ) -> Vec<Became> {
         let _one_change = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         asked.iter().map(|(tp, topic_id, state)| self.become_one(tp, *topic_id, state)).collect()
     }
@@ -54,7 +57,10 @@ impl ReplicaManager {
             }
             let role = leadership.role;
             let failed = self.take_role(&partition, topic_id, leadership).err();
-            return answer(failed.unwrap_or(ErrorCode::None), failed.is_none().then_some((role, asked.leader_epoch)));
+            return answer(
+                failed.unwrap_or(ErrorCode::None),
+                failed.is_none().then_some((role, asked.leader_epoch)),
+            );
         }
         if !asked.replicas.contains(&self.broker_id) {
             return answer(ErrorCode::UnknownTopicOrPartition, None);
@@ -85,7 +91,12 @@ impl ReplicaManager {
     }
 
     /// Whether a known partition may change (api-versions.md 5.5): offline, then topic id, then leader epoch.
-    fn check_change(&self, partition: &Partition, topic_id: Uuid, asked: &LeaderAndIsrPartitionState) -> ErrorCode {
+    fn check_change(
+        &self,
+        partition: &Partition,
+        topic_id: Uuid,
+        asked: &LeaderAndIsrPartitionState,
+    ) -> ErrorCode {
         let config = self.configs.log_config(&partition.tp.topic);
         let mut state = partition.lock();
         if state.log.is_none() {
@@ -122,7 +133,12 @@ impl ReplicaManager {
         Ok(log)
     }
 
-    fn take_role(&self, partition: &Partition, topic_id: Uuid, leadership: Leadership) -> Result<(), ErrorCode> {
+    fn take_role(
+        &self,
+        partition: &Partition,
+        topic_id: Uuid,
+        leadership: Leadership,
+    ) -> Result<(), ErrorCode> {
         {
             let mut state = partition.lock();
             let log = state.log.clone().ok_or(ErrorCode::KafkaStorageError)?;

@@ -87,7 +87,12 @@ impl ReplicaManager {
 
     /// The partition, or the code that tells a client why this broker cannot serve it: the cluster knows it
     /// (`known`), so it moved, or nobody does (`ReplicaManager.getPartitionOrError`).
-    pub fn partition_or(&self, topic: &str, partition: i32, known: bool) -> Result<Arc<Partition>, ErrorCode> {
+    pub fn partition_or(
+        &self,
+        topic: &str,
+        partition: i32,
+        known: bool,
+    ) -> Result<Arc<Partition>, ErrorCode> {
         self.partition(topic, partition).ok_or(match known {
             true => ErrorCode::NotLeaderOrFollower,
             false => ErrorCode::UnknownTopicOrPartition,

@@ -4,6 +4,8 @@
 //! from `OTTLA_ZOOKEEPER`. Without it this test says so and does nothing. Answers are compared with transaction
 //! numbers and session ids renamed in the order of their appearance, and without times: only their values differ.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use bytes::Bytes;
 use ottla_zk::jute::{
     Acl, AddWatchRequest, AuthRequest, ConnectRequest, ConnectResponse, CreateRequest, CreateTtlRequest,

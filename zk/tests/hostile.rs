@@ -1,5 +1,7 @@
 //! Connections that do not play by the rules, over a plain socket.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use ottla_zk::jute::{
     ConnectRequest, ConnectResponse, ErrorCode, Field, OpCode, PathWatch, Reader, ReplyHeader, Request,
     Writer,

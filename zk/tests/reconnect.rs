@@ -244,7 +244,7 @@ async fn lose_answers(server: AnyServer) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             retry::set(&store, "/n", b"1", 0).await
         },
-        proxy.mute_then_cut(mute)
+        proxy.lose(Mode::Mute, mute)
     );
     assert_eq!(set.unwrap().version, 1);
     assert_eq!(store.get("/n").await.unwrap().unwrap().stat.version, 1);
@@ -253,7 +253,7 @@ async fn lose_answers(server: AnyServer) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             retry::create(&store, "/e", b"mine", CreateMode::Ephemeral).await
         },
-        proxy.mute_then_cut(mute)
+        proxy.lose(Mode::Mute, mute)
     );
     assert_eq!(made.unwrap().stat.ephemeral_owner, store.session_id());
     let (gone, ()) = tokio::join!(
@@ -261,7 +261,7 @@ async fn lose_answers(server: AnyServer) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             retry::delete(&store, "/n", Some(1)).await
         },
-        proxy.mute_then_cut(mute)
+        proxy.lose(Mode::Mute, mute)
     );
     assert_eq!(gone, Ok(()));
     assert_eq!(store.get("/n").await.unwrap(), None);

@@ -17,7 +17,7 @@ use ottla_zk::znode::partition::{self, PartitionState};
 use ottla_zk::znode::token::TokenNode;
 use ottla_zk::znode::topic::TopicNode;
 
-use crate::proxy::Proxy;
+use crate::proxy::{Mode, Proxy};
 use crate::servers::{AnyServer, session};
 
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -72,15 +72,14 @@ async fn an_election_whose_answer_is_lost_is_won_once() {
         let witness = open(&server, "/lost").await;
         won(&witness, 7).await;
         witness.delete("/controller", None).await.unwrap();
-        // Swallow answers from the moment the election's transaction shows up at the server.
-        let cut = async {
-            proxy.mute_then_cut(Duration::from_millis(400)).await;
-        };
+        // The election's transaction is applied, and its answer lost.
         let elect = async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             won(&store, 1).await
         };
-        let (guard, ()) = tokio::join!(elect, cut);
+        let lost = Duration::from_millis(400);
+        let (guard, ()) = tokio::join!(elect, proxy.lose(Mode::MuteMulti, lost));
+        assert_eq!(guard.epoch, 2, "one attempt, one epoch");
         let active = controller::active(&witness).await.unwrap().unwrap();
         assert_eq!((active.node.broker_id, active.owner), (1, store.session_id()));
         assert_eq!(controller::epoch(&witness).await.unwrap(), Some(guard));
@@ -91,7 +90,7 @@ async fn an_election_whose_answer_is_lost_is_won_once() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             brokers::register(&store, 1, b"{}", 0).await.unwrap()
         };
-        let (epoch, ()) = tokio::join!(register, proxy.mute_then_cut(Duration::from_millis(400)));
+        let (epoch, ()) = tokio::join!(register, proxy.lose(Mode::Mute, lost));
         assert_eq!(witness.exists("/brokers/ids/1").await.unwrap().unwrap().czxid, epoch);
     }
 }

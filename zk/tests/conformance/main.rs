@@ -4,6 +4,7 @@
 
 mod kafka;
 mod proxy;
+mod secured;
 mod servers;
 mod transcript;
 
