@@ -81,7 +81,8 @@ impl Log {
         let state = self.lock();
         matches!(state.health, Health::Open)
             && (state.indexes_flushed_to < state.active().base_offset()
-                || (state.flushed_offset < state.log_end_offset && now.since_ms(state.last_flush) >= flush_ms))
+                || (state.flushed_offset < state.log_end_offset
+                    && now.since_ms(state.last_flush) >= flush_ms))
     }
 
     /// Makes everything below `offset` durable (the log end at most). Gives the flushed offset.
@@ -179,6 +180,7 @@ impl Log {
         let synced = state.active().sync_indexes();
         let synced = synced.and_then(|()| self.fs().sync_dir(&state.dir));
         synced.map_err(|error| state.fence(error))?;
+        state.indexes_flushed_to = i64::MAX;
         state.health = Health::Closed;
         Ok(())
     }

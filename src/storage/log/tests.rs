@@ -141,7 +141,10 @@ fn what_clients_may_not_send_is_refused_and_changes_nothing() {
     assert_eq!(code(lead(&log, &changed(70, 1))), ErrorCode::CorruptMessage, "checksum");
     assert_eq!(code(lead(&log, &changed(16, 7))), ErrorCode::CorruptMessage, "magic");
     assert_eq!(code(lead(&log, &good.slice(..good.len() - 1))), ErrorCode::CorruptMessage, "cut");
-    assert_eq!(code(lead(&log, &batch(BatchOptions::default(), &[1; 90], Some(b"k")))), ErrorCode::MessageTooLarge);
+    assert_eq!(
+        code(lead(&log, &batch(BatchOptions::default(), &[1; 90], Some(b"k")))),
+        ErrorCode::MessageTooLarge
+    );
     assert_eq!(code(lead(&log, &end_of(1, true))), ErrorCode::InvalidRecord, "control");
     let mut sealed = good.to_vec();
     sealed[60] = 2;
@@ -164,7 +167,8 @@ fn what_clients_may_not_send_is_refused_and_changes_nothing() {
 
 #[test]
 fn timestamps_follow_the_topic() {
-    let bounded = LogConfig { timestamp_before_max_ms: 100, timestamp_after_max_ms: 10, ..LogConfig::default() };
+    let bounded =
+        LogConfig { timestamp_before_max_ms: 100, timestamp_after_max_ms: 10, ..LogConfig::default() };
     for compression in [Compression::None, Compression::Zstd] {
         let (_, log) = new_log(bounded.clone());
         let of = |timestamps: &[i64]| {
@@ -189,12 +193,16 @@ fn timestamps_follow_the_topic() {
 
 #[test]
 fn another_codec_or_an_old_format_is_written_anew() {
-    let (_, log) = new_log(LogConfig {
-        compression: TopicCompression::Only(Compression::Gzip),
-        ..LogConfig::default()
-    });
+    let (_, log) =
+        new_log(LogConfig { compression: TopicCompression::Only(Compression::Gzip), ..LogConfig::default() });
     for compression in Compression::ALL {
-        let options = BatchOptions { compression, producer_id: 4, producer_epoch: 1, base_sequence: 0, ..BatchOptions::default() };
+        let options = BatchOptions {
+            compression,
+            producer_id: 4,
+            producer_epoch: 1,
+            base_sequence: 0,
+            ..BatchOptions::default()
+        };
         let options = BatchOptions { producer_id: 4 + compression as i64, ..options };
         let info = lead(&log, &batch(options, &[1, 2, 3], Some(b"k"))).unwrap();
         assert_eq!(info.reencoded, usize::from(compression != Compression::Gzip));
@@ -285,7 +293,8 @@ fn a_follower_takes_offsets_as_they_are_but_only_rising() {
     log.append_as_follower(&Bytes::from(last), NOW).unwrap();
     assert_eq!(log.log_end_offset(), 60);
     for from in 0..60 {
-        let (ours, theirs) = (read(&log, from, 1, Bound::LogEnd, true), read(&leader, from, 1, Bound::LogEnd, true));
+        let (ours, theirs) =
+            (read(&log, from, 1, Bound::LogEnd, true), read(&leader, from, 1, Bound::LogEnd, true));
         assert_eq!(ours.1, theirs.1);
     }
 }
@@ -317,7 +326,8 @@ fn truncation_takes_batches_epochs_and_producers() {
 
 #[test]
 fn retention_keeps_what_is_not_committed_and_what_it_must() {
-    let (_, log) = new_log(LogConfig { retention_ms: -1, retention_bytes: 900, file_delete_delay_ms: 5, ..small() });
+    let (_, log) =
+        new_log(LogConfig { retention_ms: -1, retention_bytes: 900, file_delete_delay_ms: 5, ..small() });
     for n in 0..40 {
         lead(&log, &plain(&[n, n])).unwrap();
     }

@@ -84,7 +84,10 @@ impl LogManager {
                 })
             };
             let running: Vec<_> = dirs.into_iter().map(load).collect();
-            running.into_iter().map(|thread| thread.join().expect("loading panics in no known case")).collect()
+            running
+                .into_iter()
+                .map(|thread| thread.join().expect("loading panics in no known case"))
+                .collect()
         });
         for (dir, loaded) in results {
             match loaded {
@@ -149,7 +152,8 @@ impl LogManager {
             now,
         };
         let log = load(&request, &|bytes| progress(LoadProgress::Recovered(bytes)));
-        let log = Arc::new(log.map_err(|error| DirLoad::Offline(format!("{}: {error}", task.dir.display())))?);
+        let log =
+            Arc::new(log.map_err(|error| DirLoad::Offline(format!("{}: {error}", task.dir.display())))?);
         self.admit(task, log)?;
         progress(LoadProgress::Loaded);
         Ok(())
