@@ -112,6 +112,8 @@ pub(super) struct State {
     pub dir_is_dirty: bool,
     /// The partition directory itself was created since its parent was last synced.
     pub is_new: bool,
+    /// The active segment was cut and not synced since: a crash could bring back what was cut.
+    pub cut_is_dirty: bool,
     /// Counts truncations: a sync that ran beside one proves nothing.
     pub truncations: u64,
 }
@@ -152,6 +154,7 @@ impl Log {
             last_flush: now,
             dir_is_dirty: true,
             is_new: true,
+            cut_is_dirty: false,
             truncations: 0,
         };
         Ok(Log::from_state(context, partition, config, state))
