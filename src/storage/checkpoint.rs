@@ -103,6 +103,7 @@ fn parse_offset(line: &str) -> Option<(TopicPartition, i64)> {
 #[cfg(test)]
 mod tests {
     use super::super::fs::OsFs;
+    use super::super::sim_fs::{Call, SimFs};
     use super::*;
 
     fn read(text: &[u8]) -> io::Result<BTreeMap<TopicPartition, i64>> {
@@ -157,5 +158,27 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
             assert!(error.to_string().contains(RECOVERY_POINT_FILE), "names the file: {error}");
         }
+    }
+
+    #[test]
+    fn whatever_call_fails_and_whenever_power_goes_a_whole_checkpoint_is_left() {
+        let path = Path::new("/c");
+        let of = |offset| BTreeMap::from([(TopicPartition::new("t", 0), offset)]);
+        let mut failures = 0;
+        for call in [Call::Name, Call::Write, Call::Sync] {
+            for (nth, seed) in (1..4).flat_map(|nth| (0..40).map(move |seed| (nth, seed))) {
+                let sim = SimFs::new(seed);
+                let fs: Arc<dyn Fs> = Arc::new(sim.clone());
+                write_offsets(&fs, path, &of(1)).unwrap();
+                sim.fail_nth(call, "", nth);
+                let written = write_offsets(&fs, path, &of(2));
+                failures += u32::from(written.is_err());
+                sim.crash();
+                let read = read_offsets(&fs, path).unwrap();
+                let context = format!("{call:?} {nth}, seed {seed}: {written:?}, {read:?}");
+                assert!(read == of(2) || (written.is_err() && read == of(1)), "{context}");
+            }
+        }
+        assert_eq!(failures, 40 * (2 + 1 + 2), "open, rename; write; file and directory sync");
     }
 }

@@ -68,7 +68,8 @@ impl Descriptors {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Closes every kept handle that nobody uses.
+    /// Closes every kept handle that nobody uses. After a [`SimFs`](super::sim_fs::SimFs) crash the kept ones are
+    /// stale, so tests call this too.
     pub fn close_idle(&self) {
         let mut kept = self.lock();
         kept.dirs.clear();
@@ -177,9 +178,7 @@ impl Fs for Descriptors {
             other => self.open_counted(path, other),
         };
         let (file, writable) = match opened {
-            Err(error) if how == Open::Read && error.kind() == io::ErrorKind::PermissionDenied => {
-                (self.open_counted(path, how)?, false)
-            }
+            Err(error) if how == Open::Read && is_read_only(&error) => (self.open_counted(path, how)?, false),
             other => (other?, true),
         };
         let mut kept = self.lock();
@@ -246,6 +245,10 @@ impl Fs for Descriptors {
 fn kept_name(path: &Path) -> Option<&str> {
     let ending = path.extension()?.to_str()?;
     if KEPT.contains(&ending) { path.file_name()?.to_str() } else { None }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {

@@ -170,3 +170,121 @@ fn parse(line: &str) -> Option<EpochEntry> {
     let valid = words.next().is_none() && epoch >= 0 && start_offset >= 0;
     valid.then_some(EpochEntry { epoch, start_offset })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sim_fs::SimFs;
+    use super::*;
+
+    const PATH: &str = "/leader-epoch-checkpoint";
+
+    fn cache(entries: &[(i32, i64)]) -> (Arc<dyn Fs>, EpochCache) {
+        let fs: Arc<dyn Fs> = Arc::new(SimFs::new(1));
+        let mut cache = EpochCache::load(fs.clone(), PATH.into()).unwrap();
+        for (epoch, start_offset) in entries {
+            cache.assign(*epoch, *start_offset).unwrap();
+        }
+        (fs, cache)
+    }
+
+    fn pairs(cache: &EpochCache) -> Vec<(i32, i64)> {
+        cache.entries().iter().map(|entry| (entry.epoch, entry.start_offset)).collect()
+    }
+
+    #[test]
+    fn a_new_epoch_removes_what_contradicts_it() {
+        let (fs, mut cache) = cache(&[(2, 6), (3, 8), (3, 9), (7, 20)]);
+        assert_eq!(pairs(&cache), [(2, 6), (3, 8), (7, 20)], "a later start of a known epoch is no news");
+        cache.assign(8, 8).unwrap();
+        assert_eq!(pairs(&cache), [(2, 6), (8, 8)]);
+        cache.assign(1, 30).unwrap();
+        assert_eq!(pairs(&cache), [(1, 30)]);
+        assert_eq!(pairs(&EpochCache::load(fs, PATH.into()).unwrap()), [(1, 30)]);
+        assert!(cache.assign(-1, 0).is_err() && cache.assign(1, -1).is_err());
+    }
+
+    #[test]
+    fn ends_of_epochs() {
+        let (_, cache) = cache(&[(2, 5), (4, 10), (7, 20)]);
+        let expected = [
+            (-1, (-1, -1)),
+            (0, (0, 5)),
+            (2, (2, 10)),
+            (3, (2, 10)),
+            (4, (4, 20)),
+            (6, (4, 20)),
+            (7, (7, 33)),
+            (8, (-1, -1)),
+        ];
+        for (epoch, answer) in expected {
+            assert_eq!(cache.end_offset_for(epoch, 33), answer, "epoch {epoch}");
+        }
+        assert_eq!(EpochCache::empty(Arc::new(SimFs::new(1)), PATH.into()).end_offset_for(3, 9), (-1, -1));
+        assert_eq!(
+            (cache.epoch_for(4), cache.epoch_for(5), cache.epoch_for(19), cache.epoch_for(99)),
+            (None, Some(2), Some(4), Some(7))
+        );
+        assert_eq!((cache.previous(2), cache.previous(7), cache.previous(99)), (None, Some(4), Some(7)));
+    }
+
+    #[test]
+    fn truncation_from_both_ends() {
+        let (fs, mut cache) = cache(&[(2, 5), (4, 10), (7, 20)]);
+        cache.truncate_from_end(20).unwrap();
+        assert_eq!(pairs(&cache), [(2, 5), (4, 10)]);
+        cache.truncate_from_start(4).unwrap();
+        assert_eq!(pairs(&cache), [(2, 5), (4, 10)]);
+        cache.truncate_from_start(7).unwrap();
+        assert_eq!(pairs(&cache), [(2, 7), (4, 10)]);
+        cache.truncate_from_start(15).unwrap();
+        assert_eq!(pairs(&cache), [(4, 15)]);
+        assert_eq!(pairs(&EpochCache::load(fs.clone(), PATH.into()).unwrap()), [(4, 15)]);
+        cache.truncate_from_end(15).unwrap();
+        assert_eq!((cache.latest(), cache.earliest()), (None, None));
+        assert_eq!(fs.read(Path::new(PATH), 99).unwrap(), b"0\n0\n");
+    }
+
+    #[test]
+    fn only_changes_are_written() {
+        let sim = SimFs::new(1);
+        let mut cache = EpochCache::load(Arc::new(sim.clone()), PATH.into()).unwrap();
+        cache.assign(1, 3).unwrap();
+        let before = sim.calls();
+        cache.assign(1, 9).unwrap();
+        cache.truncate_from_end(4).unwrap();
+        cache.truncate_from_start(3).unwrap();
+        assert_eq!(sim.calls(), before);
+    }
+
+    #[test]
+    fn a_crash_at_any_time_leaves_a_whole_file() {
+        for seed in 0..100 {
+            let sim = SimFs::new(seed);
+            let fs: Arc<dyn Fs> = Arc::new(sim.clone());
+            let mut cache = EpochCache::load(fs.clone(), PATH.into()).unwrap();
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut done = Vec::new();
+            for epoch in 0..random.i32(1..20) {
+                cache.assign(epoch, i64::from(epoch) * 10).unwrap();
+                done.push((epoch, i64::from(epoch) * 10));
+            }
+            sim.crash();
+            assert_eq!(pairs(&EpochCache::load(fs, PATH.into()).unwrap()), done, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        for text in
+            ["0\n2\n1 5\n1 6\n", "0\n2\n1 5\n2 5\n", "0\n1\n-1 5\n", "0\n1\n1\n", "0\n1\n1 2 3\n", "x"]
+        {
+            let fs: Arc<dyn Fs> = Arc::new(SimFs::new(1));
+            fs.replace(Path::new(PATH), text.as_bytes()).unwrap();
+            assert_eq!(
+                EpochCache::load(fs, PATH.into()).err().unwrap().kind(),
+                io::ErrorKind::InvalidData,
+                "{text:?}"
+            );
+        }
+    }
+}

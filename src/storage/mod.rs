@@ -32,3 +32,6 @@ pub mod time_index;
 pub mod trash;
 pub mod txn_index;
 pub mod validate;
+
+#[cfg(test)]
+mod sample_tests;

@@ -48,7 +48,10 @@ impl OffsetIndex {
     /// offset and position 0 when there is none.
     pub fn lookup(&self, target_offset: i64) -> io::Result<(i64, u32)> {
         let target = target_offset.saturating_sub(self.base_offset);
-        match self.file.search(|entry| i64::from(i32_at(entry, 0)) <= target)? {
+        // Offsets grow about evenly with the bytes of a segment.
+        let last = self.last_offset()?.saturating_sub(self.base_offset);
+        let guess = target as f64 / last as f64;
+        match self.file.search(guess, |entry| i64::from(i32_at(entry, 0)) <= target)? {
             Some((_, entry)) => self.decode(&entry),
             None => Ok((self.base_offset, 0)),
         }
@@ -101,7 +104,7 @@ impl OffsetIndex {
     /// Drops the entries at and above `offset`.
     pub fn truncate_to(&mut self, offset: i64) -> io::Result<()> {
         let limit = offset.saturating_sub(self.base_offset);
-        let kept = self.file.search(|entry| i64::from(i32_at(entry, 0)) < limit)?;
+        let kept = self.file.search(1.0, |entry| i64::from(i32_at(entry, 0)) < limit)?;
         self.file.truncate(kept.map_or(0, |(slot, _)| slot + 1))
     }
 

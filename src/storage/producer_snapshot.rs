@@ -12,7 +12,7 @@ use std::sync::Arc;
 use byteorder::{BigEndian, ByteOrder};
 use crc_fast::{CrcAlgorithm, checksum};
 
-use super::fs::{Fs, Open, damaged, parent_of};
+use super::fs::{Fs, Open, damaged};
 use super::producer_state::ProducerEntry;
 
 /// Ending of a snapshot's name.
@@ -51,21 +51,19 @@ pub fn read(fs: &Arc<dyn Fs>, path: &Path) -> io::Result<Vec<ProducerEntry>> {
     decode(&fs.read(path, MAX_BYTES)?).map_err(|why| damaged(path, why))
 }
 
-/// Writes a snapshot; with `sync` it is durable on return, else as soon as its file is synced. A half-written
-/// one is recognised by its CRC.
+/// Writes a snapshot. With `sync` it is durable on return, and a crash leaves the whole of it or nothing; without,
+/// a crash may leave half of one, which its CRC gives away.
 pub fn write(
     fs: &Arc<dyn Fs>,
     path: &Path,
     entries: impl ExactSizeIterator<Item = ProducerEntry>,
     sync: bool,
 ) -> io::Result<()> {
-    let file = fs.open(path, Open::Truncate)?;
-    file.write_all_at(&[IoSlice::new(&encode(entries))], 0)?;
+    let bytes = encode(entries);
     if sync {
-        file.sync()?;
-        fs.sync_dir(parent_of(path))?;
+        return fs.replace(path, &bytes);
     }
-    Ok(())
+    fs.open(path, Open::Truncate)?.write_all_at(&[IoSlice::new(&bytes)], 0)
 }
 
 /// The bytes of a snapshot.

@@ -49,7 +49,7 @@ impl TimeIndex {
     /// The greatest entry at or below `timestamp` (milliseconds), as (timestamp, offset); -1 and the base offset
     /// when there is none.
     pub fn lookup(&self, timestamp: i64) -> io::Result<(i64, i64)> {
-        match self.file.search(|entry| i64_at(entry, 0) <= timestamp)? {
+        match self.file.search(1.0, |entry| i64_at(entry, 0) <= timestamp)? {
             Some((_, entry)) => self.decode(&entry),
             None => Ok((NONE, self.base_offset)),
         }
@@ -107,7 +107,7 @@ impl TimeIndex {
     /// Drops the entries with an offset at or above `offset`.
     pub fn truncate_to(&mut self, offset: i64) -> io::Result<()> {
         let limit = offset.saturating_sub(self.base_offset);
-        let kept = self.file.search(|entry| i64::from(i32_at(entry, 8)) < limit)?;
+        let kept = self.file.search(1.0, |entry| i64::from(i32_at(entry, 8)) < limit)?;
         self.file.truncate(kept.map_or(0, |(slot, _)| slot + 1))
     }
 

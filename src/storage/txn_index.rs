@@ -71,7 +71,7 @@ impl TxnIndex {
     pub fn collect(&self, fetch_offset: i64, upper_bound: i64) -> io::Result<(Vec<AbortedTxn>, bool)> {
         let mut found = Vec::new();
         let mut is_complete = false;
-        let before = self.file.search(|entry| i64_at(entry, 18) < fetch_offset)?;
+        let before = self.file.search(1.0, |entry| i64_at(entry, 18) < fetch_offset)?;
         self.file.scan(before.map_or(0, |(slot, _)| slot + 1), |entry| {
             let txn = decode(self.path(), entry)?;
             if txn.last_offset >= fetch_offset && txn.first_offset < upper_bound {
@@ -100,7 +100,7 @@ impl TxnIndex {
 
     /// Drops the transactions whose marker is at or above `offset`.
     pub fn truncate_to(&mut self, offset: i64) -> io::Result<()> {
-        let kept = self.file.search(|entry| i64_at(entry, 18) < offset)?;
+        let kept = self.file.search(1.0, |entry| i64_at(entry, 18) < offset)?;
         self.file.truncate(kept.map_or(0, |(slot, _)| slot + 1))
     }
 
