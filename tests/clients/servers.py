@@ -12,7 +12,7 @@ from runs import Failed
 
 START_SECONDS = 60
 # Short, so that a killed Kafka may register again soon: it refuses to start while its old ephemeral znode lives.
-SESSION_MS = 3000
+SESSION_MS = 6000
 JVM = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{paths.JARS}/*"]
 LOG4J = """log4j.rootLogger={level}, out
 log4j.appender.out=org.apache.log4j.ConsoleAppender
