@@ -4,10 +4,10 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import install
 import paths
+from runs import Failed
 
 PYTHON = str(paths.VENV / "bin" / "python")
 JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", f"{paths.JAVA_CLASSES}:{paths.JARS}/*", "Driver"]
@@ -39,10 +39,6 @@ def install_for(names):
     if "kcat" in names:
         install.kcat()
     install.ensure(*{need: None for name in names for need in CLIENTS[name].needs})
-
-
-class Failed(Exception):
-    """What a client or the broker got wrong, in one line."""
 
 
 def flags(options):
@@ -115,12 +111,3 @@ class Member:
             self.process.kill()
             self.process.wait()
         self.lines.close()
-
-
-def wait_until(what, condition, seconds):
-    """Polls `condition` until it holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise Failed(f"after {seconds} s still not: {what()}")
-        time.sleep(0.1)

@@ -7,7 +7,7 @@ import paths
 sys.path.insert(0, str(paths.DRIVERS))
 from common import headers_of, key_of, value_of  # noqa: E402  (the drivers' own definition of the records)
 
-from drivers import Failed
+from runs import Failed
 
 
 class Ledger:

@@ -3,8 +3,8 @@
 import time
 
 import drivers
-from drivers import Failed
 from ledger import Ledger
+from runs import Failed, wait_until
 
 PARTITIONS = 6
 
@@ -155,7 +155,7 @@ class Scenario:
                     raise Failed(f"{member.name} ended with {member.process.returncode}: see {member.log}")
             return condition()
 
-        drivers.wait_until(what, holds, self.patience)
+        wait_until(what, holds, self.patience)
 
     def assignments(self):
         return {member.name: sorted(member.assigned) for member in self.members}

@@ -52,7 +52,7 @@ def consume(options):
             "group.id": options.group,
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
-            "session.timeout.ms": 6000, "debug": "cgrp,consumer",
+            "session.timeout.ms": 6000,
         }
     )
 
