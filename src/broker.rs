@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use ottla_zk::store::Store;
 
+use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::broker::BrokerConfig;
 use crate::controller::runner::ControllerHandle;
@@ -37,6 +38,8 @@ pub struct Broker {
     pub sessions: FetchSessions,
     /// Groups whose offsets partition this broker leads.
     pub groups: Arc<GroupCoordinator>,
+    /// What is done for admin clients.
+    pub admin: Admin,
     /// ZooKeeper.
     pub store: Arc<dyn Store>,
     /// This broker as controller, when it is the one.

@@ -104,8 +104,8 @@ async fn one(
             return describe(&image, topic, call);
         }
     }
-    let code = match auto_create::is_wanted(broker, &name, create) {
-        true => auto_create::create(broker, &name).await,
+    let code = match broker.admin.creates_missing(&name, create) {
+        true => broker.admin.create_missing(&name).await,
         false => auto_create::unknown(&name),
     };
     let mut answer = failed(Some(name.clone()), code);

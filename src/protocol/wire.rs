@@ -114,6 +114,12 @@ impl Reader {
     /// A reader at the start of `input`.
     pub fn new(input: Bytes) -> Reader {
         let budget = input.len().saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_FLOOR);
+        Reader::with_budget(input, budget)
+    }
+
+    /// A reader that may ask for `budget` bytes of memory, for messages of peers that are trusted to be large:
+    /// tens of thousands of partitions without records take more than four times their size.
+    pub fn with_budget(input: Bytes, budget: usize) -> Reader {
         Reader { input, at: 0, budget, field: "message" }
     }
 

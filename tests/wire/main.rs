@@ -3,8 +3,8 @@
 //! `vectors` holds it to 4,228 messages that Kafka 3.9.2 wrote; `oracle` to the `kafka-protocol` crate on
 //! messages drawn at random, also across versions; `gather` to what leaves: chunks, refusals, stored records;
 //! `hostile` to lengths at their bounds and mutated frames, with the memory it asks for counted. Seeds are
-//! printed on failure. Environment: `OTTLA_WIRE_SEED` (default 1), `OTTLA_WIRE_FRAMES` (mutated frames, default
-//! 2,000,000).
+//! printed on failure. Environment: `OTTLA_WIRE_SEED` (default 1), `OTTLA_WIRE_FRAMES` (mutated frames,
+//! default 2,000,000).
 
 mod asked;
 mod draw;
