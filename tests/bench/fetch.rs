@@ -43,13 +43,8 @@ fn request(topic: &str, partition: i32, fetch_offset: i64) -> io::Result<Vec<u8>
         partition_max_bytes: ANSWER_BYTES,
         ..FetchPartition::default()
     };
-    let topic =
-        FetchTopic { topic: topic.to_owned(), partitions: vec![partition], ..FetchTopic::default() };
-    let request = FetchRequest {
-        max_bytes: ANSWER_BYTES,
-        topics: vec![topic],
-        ..FetchRequest::default()
-    };
+    let topic = FetchTopic { topic: topic.to_owned(), partitions: vec![partition], ..FetchTopic::default() };
+    let request = FetchRequest { max_bytes: ANSWER_BYTES, topics: vec![topic], ..FetchRequest::default() };
     prepare(FETCH_VERSION, &request)
 }
 
@@ -58,7 +53,9 @@ fn records(frame: Bytes, correlation_id: i32) -> io::Result<Bytes> {
     let partition = answer.responses.first().and_then(|topic| topic.partitions.first());
     let partition = partition.ok_or_else(|| failed(format!("Fetch failed: {}", answer.error_code)))?;
     match partition.error_code {
-        0 => Ok(partition.records.as_ref().and_then(|records| records.as_bytes()).cloned().unwrap_or_default()),
+        0 => {
+            Ok(partition.records.as_ref().and_then(|records| records.as_bytes()).cloned().unwrap_or_default())
+        }
         code => Err(failed(format!("Fetch was refused with {code}"))),
     }
 }

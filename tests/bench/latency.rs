@@ -71,8 +71,6 @@ fn percentiles(mut times: Vec<f64>) -> io::Result<Percentiles> {
     times.sort_by(f64::total_cmp);
     let count = times.len();
     let at = |share: f64| times.get(((count as f64 * share) as usize).min(count.saturating_sub(1))).copied();
-    let percentiles = || {
-        Some(Percentiles { p50: at(0.5)?, p99: at(0.99)?, p999: at(0.999)? })
-    };
+    let percentiles = || Some(Percentiles { p50: at(0.5)?, p99: at(0.99)?, p999: at(0.999)? });
     percentiles().ok_or_else(|| failed("no latency was measured: the run is too short"))
 }

@@ -41,8 +41,12 @@ use sample::Length;
 #[derive(Parser)]
 struct Options {
     /// Figures to measure.
-    #[arg(long, value_delimiter = ',', value_enum,
-          default_value = "startup,produce,fetch,requests,latency,partitions")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_enum,
+        default_value = "startup,produce,fetch,requests,latency,partitions"
+    )]
     figures: Vec<Group>,
     /// Brokers to measure.
     #[arg(long, value_delimiter = ',', value_enum, default_value = "ottla,kafka,null")]
@@ -124,7 +128,7 @@ impl Options {
                 warm_up: Duration::from_millis(500),
                 bytes: 40 << 30,
             },
-            warm_ups: 10,
+            warm_ups: 6,
             fill_bytes: 512 << 20,
             latency: seconds(self.latency_seconds),
             idle: seconds(5),

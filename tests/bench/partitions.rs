@@ -34,8 +34,9 @@ pub fn measure(stand: &Stand, peer: Peer, name: &str, count: i32, step: impl Fn(
     let mut broker = stand.start(peer, name)?;
     broker.await_metadata()?;
     let size = |index: i32| PER_TOPIC.min(count - index * PER_TOPIC);
-    let names: Vec<(String, i32)> =
-        (0..(count + PER_TOPIC - 1) / PER_TOPIC).map(|index| (format!("many-{index}"), size(index))).collect();
+    let names: Vec<(String, i32)> = (0..(count + PER_TOPIC - 1) / PER_TOPIC)
+        .map(|index| (format!("many-{index}"), size(index)))
+        .collect();
     let wanted: Vec<NewTopic<'_>> = names
         .iter()
         .map(|(name, partitions)| NewTopic { name, partitions: *partitions, settings: &[] })

@@ -181,7 +181,8 @@ impl Stand {
         fs::create_dir_all(&dir)?;
         let port = free_port()?;
         let mut command = Command::new(ottla());
-        command.arg("dev").arg("--port").arg(port.to_string()).arg("--data-dir").arg(dir.join("data"));
+        command.arg("dev").arg("--port").arg(port.to_string()).arg("--data").arg(dir.join("data"));
+        command.arg("--zookeeper-port").arg(free_port()?.to_string());
         let started = Instant::now();
         let process = Process::start(&mut command, &dir.join("log.txt"))?;
         Ok(Broker { peer: Peer::Ottla, port, started, process, dir })
@@ -321,7 +322,7 @@ fn fetch_jars(jars: &Path) -> io::Result<()> {
     }
     let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/pom.xml");
     let mut command = Command::new("mvn");
-    command.args(["-q", "-B", "-f"]).arg(pom).arg("dependency:copy-dependencies");
+    command.args(["-q", "-B", "-Dstyle.color=never", "-f"]).arg(pom).arg("dependency:copy-dependencies");
     command.arg(format!("-DoutputDirectory={}", jars.display())).stdout(io::stderr());
     match command.status() {
         Ok(status) if status.success() => Ok(()),

@@ -37,7 +37,8 @@ pub fn memory(pid: u32) -> io::Result<Memory> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let mib = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kib = line.and_then(|rest| rest.split_whitespace().next()).and_then(|kib| kib.parse::<f64>().ok());
+        let kib =
+            line.and_then(|rest| rest.split_whitespace().next()).and_then(|kib| kib.parse::<f64>().ok());
         kib.map(|kib| kib / 1024.0).ok_or_else(|| failed(format!("/proc/{pid}/status has no {name}")))
     };
     Ok(Memory { rss_mib: mib("VmRSS:")?, peak_mib: mib("VmHWM:")? })

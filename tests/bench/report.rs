@@ -129,7 +129,8 @@ pub fn json(results: &Results, about: &Value) -> Value {
 }
 
 fn range(spread: Option<Spread>) -> Value {
-    spread.map_or(Value::Null, |spread| {
-        json!({ "median": spread.median, "min": spread.min, "max": spread.max })
-    })
+    spread.map_or(
+        Value::Null,
+        |spread| json!({ "median": spread.median, "min": spread.min, "max": spread.max }),
+    )
 }

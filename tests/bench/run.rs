@@ -234,7 +234,9 @@ impl<'a> Run<'a> {
                 let peer = broker.peer;
                 self.progress.step(&format!("round {}: {id} on {}", round + 1, peer.name()));
                 let seen = match group {
-                    Group::Fetch => sample::take(broker.pid(), fetch::fetch(broker.port, id), self.plan.length),
+                    Group::Fetch => {
+                        sample::take(broker.pid(), fetch::fetch(broker.port, id), self.plan.length)
+                    }
                     _ => written(broker, &format!("{id}-{round}"), *shape, self.plan.length),
                 };
                 let Some(sample) = self.keep(id, peer, seen) else { continue };
@@ -244,7 +246,8 @@ impl<'a> Run<'a> {
                 };
                 self.put(id, peer, round, value);
                 self.results.put_max("rss-load", peer, round, sample.memory.rss_mib);
-                let raw = json!({ "figure": id, "broker": peer.name(), "round": round, "raw": sample.json() });
+                let raw =
+                    json!({ "figure": id, "broker": peer.name(), "round": round, "raw": sample.json() });
                 self.results.samples.push(raw);
             }
         }
@@ -267,35 +270,49 @@ impl<'a> Run<'a> {
         self.took(Group::Latency.name(), began);
     }
 
-    /// A broker that has seen every kind of load, a JVM until its CPU per GB is flat.
+    /// A broker that has seen every kind of load, a JVM until its CPU is flat under each.
     fn ready(&mut self, peer: Peer) -> io::Result<Broker> {
         let mut broker = self.stand.start(peer, peer.name())?;
         broker.await_metadata()?;
-        let length = self.plan.length;
+        let plan = self.plan;
+        let length = plan.length;
+        for (group, shapes) in [(Group::Produce, PRODUCE), (Group::Requests, REQUESTS)] {
+            for (id, shape) in shapes.iter().filter(|_| plan.groups.contains(&group)) {
+                self.warm_up(peer, id, |number| {
+                    written(&broker, &format!("warm-{id}-{number}"), *shape, length)
+                })?;
+            }
+        }
+        for (id, shape) in FETCH.iter().filter(|_| plan.groups.contains(&Group::Fetch)) {
+            create(&broker, id)?;
+            load::fill(broker.port, id, *shape, plan.fill_bytes)?;
+            self.warm_up(peer, id, |_| sample::take(broker.pid(), fetch::fetch(broker.port, id), length))?;
+        }
+        Ok(broker)
+    }
+
+    /// Takes samples until two in a row agree, so that what a JVM still compiles is not measured; one
+    /// sample of what has no JVM. The first of them is the cold figure, and all are told.
+    fn warm_up(
+        &mut self,
+        peer: Peer,
+        id: &str,
+        mut sample: impl FnMut(usize) -> io::Result<Sample>,
+    ) -> io::Result<()> {
         let mut seen: Vec<f64> = Vec::new();
         for number in 0..self.plan.warm_ups {
-            let sample = written(&broker, &format!("warm-{number}"), PRODUCE[0].1, length)?;
-            seen.push(sample.cpu_per_gb());
+            let sample = sample(number)?;
+            seen.push(sample.cpu_s / sample.requests as f64 * 1e6);
             let flat = matches!(seen[..], [.., before, last] if (last / before - 1.0).abs() < FLAT);
             if flat || peer != Peer::Kafka {
                 break;
             }
         }
-        let told: Vec<String> = seen.iter().map(|value| format!("{value:.2}")).collect();
-        let note = format!("{} warmed up at {} CPU-s/GB of 16 KiB batches", peer.name(), told.join(", "));
+        let told: Vec<String> = seen.iter().map(|value| format!("{value:.1}")).collect();
+        let note = format!("{} warmed up for {id} at {} CPU-us a request", peer.name(), told.join(", "));
         self.progress.tell(&note);
         self.results.notes.push(note);
-        for (group, shapes) in [(Group::Produce, &PRODUCE[1..]), (Group::Requests, REQUESTS)] {
-            for (id, shape) in shapes.iter().filter(|_| self.wants(group)) {
-                written(&broker, &format!("warm-{id}"), *shape, length)?;
-            }
-        }
-        for (id, shape) in FETCH.iter().filter(|_| self.wants(Group::Fetch)) {
-            create(&broker, id)?;
-            load::fill(broker.port, id, *shape, self.plan.fill_bytes)?;
-            sample::take(broker.pid(), fetch::fetch(broker.port, id), length)?;
-        }
-        Ok(broker)
+        Ok(())
     }
 }
 

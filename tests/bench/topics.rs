@@ -40,10 +40,8 @@ pub struct NewTopic<'a> {
 
 /// Asks for topics by name, without creating any.
 pub fn metadata(connection: &mut Connection, names: &[String]) -> io::Result<MetadataResponse> {
-    let topic = |name: &String| MetadataRequestTopic {
-        name: Some(name.clone()),
-        ..MetadataRequestTopic::default()
-    };
+    let topic =
+        |name: &String| MetadataRequestTopic { name: Some(name.clone()), ..MetadataRequestTopic::default() };
     let request = MetadataRequest {
         topics: Some(names.iter().map(topic).collect()),
         allow_auto_topic_creation: false,

@@ -18,9 +18,9 @@ use ottla::protocol::messages::metadata::{
 };
 use ottla::protocol::messages::produce::{PartitionProduceResponse, TopicProduceResponse};
 use ottla::protocol::messages::{
-    ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
-    ProduceResponse,
+    ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
+    DeleteTopicsResponse, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse,
+    MetadataRequest, MetadataResponse, ProduceResponse,
 };
 use ottla::protocol::varint;
 use ottla::protocol::wire::Reader;
@@ -68,7 +68,8 @@ fn produce(state: &mut State, frame: &[u8]) -> io::Result<Vec<Chunk>> {
     let short = || failed("Produce ends early");
     let number = |at: usize| frame.get(at..at + 4)?.first_chunk().map(|four| i32::from_be_bytes(*four));
     let version = frame.get(2..4).and_then(|two| two.first_chunk()).map(|two| i16::from_be_bytes(*two));
-    let version = version.filter(|version| *version >= 9).ok_or_else(|| failed("Produce before version 9"))?;
+    let version =
+        version.filter(|version| *version >= 9).ok_or_else(|| failed("Produce before version 9"))?;
     let id = number(4).ok_or_else(short)?;
     let client = frame.get(8..10).and_then(|two| two.first_chunk()).map(|two| u16::from_be_bytes(*two));
     // Client id, tag buffer, null transactional id, acks, timeout.
@@ -115,8 +116,7 @@ fn fetch(state: &State, request: &FetchRequest) -> FetchResponse {
     for topic in &request.topics {
         let partitions = topic.partitions.iter().map(|asked| {
             let found = find(state, &topic.topic, asked.partition);
-            let error =
-                if found.is_some() { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition };
+            let error = if found.is_some() { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition };
             let max = asked.partition_max_bytes.max(0) as u64;
             let region = found.and_then(|partition| partition.read(asked.fetch_offset, max));
             PartitionData {
@@ -214,8 +214,7 @@ fn list_offsets(state: &State, request: &ListOffsetsRequest) -> ListOffsetsRespo
     let topics = request.topics.iter().map(|topic| {
         let partition = |asked: &ottla::protocol::messages::list_offsets::ListOffsetsPartition| {
             let found = find(state, &topic.name, asked.partition_index);
-            let error =
-                if found.is_some() { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition };
+            let error = if found.is_some() { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition };
             ListOffsetsPartitionResponse {
                 partition_index: asked.partition_index,
                 error_code: error.code(),

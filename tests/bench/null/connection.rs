@@ -84,7 +84,8 @@ impl Connection {
     /// Makes room behind `end` and tells how much to read: the rest of the frame if that is known.
     fn make_room(&mut self) -> io::Result<usize> {
         let have = self.end - self.start;
-        let want = self.frame_size()?.map_or(0, |size| size - have).max(READ_BYTES - have.min(READ_BYTES / 2));
+        let want =
+            self.frame_size()?.map_or(0, |size| size - have).max(READ_BYTES - have.min(READ_BYTES / 2));
         if self.end + want > self.inbox.len() {
             self.inbox.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, have);
