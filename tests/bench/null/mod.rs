@@ -64,8 +64,7 @@ pub fn run(port: u16, dir: &Path) -> io::Result<()> {
                     continue;
                 };
                 if waited != connection.waits_for_room() {
-                    let room = if waited { EventFlags::empty() } else { EventFlags::OUT };
-                    let wanted = EventFlags::IN | room;
+                    let wanted = if waited { EventFlags::IN } else { EventFlags::OUT };
                     epoll::modify(&poll, connection.as_fd(), EventData::new_u64(token), wanted)?;
                 }
             }
