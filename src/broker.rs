@@ -1,9 +1,12 @@
 //! The broker: the struct of its parts. Wiring is `boot`'s; this only says what there is.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use ottla_zk::kafka::notifications;
 use ottla_zk::store::Store;
+use tokio::sync::Notify;
 
 use crate::admin::Admin;
 use crate::clock::Clock;
@@ -50,6 +53,8 @@ pub struct Broker {
     pub metrics: Metrics,
     /// czxid of this broker's registration; -1 while it has none.
     pub epoch: Arc<AtomicI64>,
+    /// Asks the process to end at once, because it can serve nothing any more.
+    pub halt: Notify,
     /// Version of `/feature`; -1 while it is unknown.
     pub feature_epoch: Arc<AtomicI64>,
 }
@@ -72,5 +77,26 @@ impl Broker {
             return Err(ErrorCode::StaleBrokerEpoch);
         }
         self.replicas.accept_controller(controller_epoch)
+    }
+
+    /// A log directory failed: its partitions go offline, and the controller hears of it
+    /// (`ReplicaManager.handleLogDirFailure`). Without any directory left the process ends.
+    pub async fn log_dir_failed(&self, dir: &Path, error: &str) {
+        let Some(failure) = self.replicas.logs.fail_dir(dir, &error) else { return };
+        self.replicas.take_offline(&failure.current);
+        tracing::error!(
+            dir = %dir.display(),
+            partitions = failure.current.len(),
+            error,
+            "a log directory failed and is offline; mend the disk and restart the broker"
+        );
+        if failure.must_halt {
+            tracing::error!("no log directory is left; the broker ends");
+            self.halt.notify_one();
+            return;
+        }
+        if let Err(error) = notifications::report_log_dir_failure(&*self.store, self.id).await {
+            tracing::warn!(%error, "the controller could not be told of the failed log directory");
+        }
     }
 }

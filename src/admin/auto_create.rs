@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
+use super::Admin;
 use super::topics::NewTopic;
 use super::validation::validate_topic_name;
-use super::Admin;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, is_internal_topic};
 
@@ -58,7 +58,11 @@ impl Admin {
                 // No controller yet: the client tries again.
                 ErrorCode::NotController => ErrorCode::LeaderNotAvailable,
                 code => {
-                    tracing::warn!(topic = name, why = refusal.message, "a topic could not be created by itself");
+                    tracing::warn!(
+                        topic = name,
+                        why = refusal.message,
+                        "a topic could not be created by itself"
+                    );
                     code
                 }
             },
@@ -80,13 +84,18 @@ impl Admin {
                 configs.insert("cleanup.policy".to_owned(), "compact".to_owned());
                 configs.insert("compression.type".to_owned(), "uncompressed".to_owned());
                 configs.insert("unclean.leader.election.enable".to_owned(), "false".to_owned());
-                configs
-                    .insert("min.insync.replicas".to_owned(), number("transaction.state.log.min.isr").to_string());
+                configs.insert(
+                    "min.insync.replicas".to_owned(),
+                    number("transaction.state.log.min.isr").to_string(),
+                );
                 configs.insert(
                     "segment.bytes".to_owned(),
                     number("transaction.state.log.segment.bytes").to_string(),
                 );
-                (number("transaction.state.log.num.partitions"), number("transaction.state.log.replication.factor"))
+                (
+                    number("transaction.state.log.num.partitions"),
+                    number("transaction.state.log.replication.factor"),
+                )
             }
             _ => (-1, -1),
         };

@@ -4,7 +4,6 @@
 
 pub mod assignment;
 pub mod auto_create;
-pub mod configs;
 pub mod topics;
 pub mod validation;
 

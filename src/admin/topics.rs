@@ -10,7 +10,9 @@ use ottla_zk::znode::topic::{TopicId, TopicNode};
 use tokio::time::Instant;
 
 use super::assignment::{Candidate, Placement, assign_replicas, placement_of_added};
-use super::validation::{validate_added, validate_assignment, validate_increase, validate_no_collision, validate_topic_name};
+use super::validation::{
+    validate_added, validate_assignment, validate_increase, validate_no_collision, validate_topic_name,
+};
 use super::{Admin, Refusal};
 use crate::config::topic as topic_config;
 use crate::metadata::image::Image;
@@ -49,7 +51,8 @@ impl Admin {
         validate_topic_name(&topic.name)?;
         let assignment = self.place(topic)?;
         validate_assignment(&assignment)?;
-        topic_config::check_all(&topic.configs).map_err(|what| Refusal::new(ErrorCode::InvalidConfig, what))?;
+        topic_config::check_all(&topic.configs)
+            .map_err(|what| Refusal::new(ErrorCode::InvalidConfig, what))?;
         let existing = topics::names(&*self.store).await?;
         let marked = topics::deletions(&*self.store).await?;
         if existing.contains(&topic.name) || marked.contains(&topic.name) {
@@ -96,7 +99,8 @@ impl Admin {
             factor => factor,
         };
         let candidates = candidates(&self.metadata.image());
-        let chosen = assign_replicas(&candidates, partitions, i32::from(factor), random_placement(candidates.len()))?;
+        let chosen =
+            assign_replicas(&candidates, partitions, i32::from(factor), random_placement(candidates.len()))?;
         Ok((0..).zip(chosen).collect())
     }
 
@@ -114,7 +118,8 @@ impl Admin {
             let text = format!("The topic '{topic}' does not exist.");
             return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, text));
         };
-        let mut node = stored.map_err(|error| Refusal::new(ErrorCode::UnknownServerError, error.to_string()))?.node;
+        let mut node =
+            stored.map_err(|error| Refusal::new(ErrorCode::UnknownServerError, error.to_string()))?.node;
         if topics::deletions(&*self.store).await?.iter().any(|marked| marked == topic) {
             let text = "The topic is queued for deletion.";
             return Err(Refusal::new(ErrorCode::InvalidTopicException, text));
@@ -131,7 +136,10 @@ impl Admin {
             live.iter().map(|live| Candidate { id: live.id, rack: live.registration.rack.clone() }).collect();
         let chosen = match assignments {
             Some(given) if given.len() != added as usize => {
-                let text = format!("Increasing the number of partitions by {added} but {} assignments provided.", given.len());
+                let text = format!(
+                    "Increasing the number of partitions by {added} but {} assignments provided.",
+                    given.len()
+                );
                 return Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, text));
             }
             Some(given) => given.to_vec(),
@@ -188,8 +196,10 @@ pub fn is_led(image: &Image, topic: &str, partitions: i32) -> bool {
 }
 
 fn candidates(image: &Image) -> Vec<Candidate> {
-    let candidate =
-        |broker: &crate::metadata::image::BrokerImage| Candidate { id: broker.id, rack: broker.rack.as_deref().map(str::to_owned) };
+    let candidate = |broker: &crate::metadata::image::BrokerImage| Candidate {
+        id: broker.id,
+        rack: broker.rack.as_deref().map(str::to_owned),
+    };
     image.brokers().map(candidate).collect()
 }
 

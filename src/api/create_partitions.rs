@@ -28,7 +28,9 @@ pub async fn handle(
         let twice = counts.get(topic.name.as_str()).is_some_and(|count| *count > 1);
         let mut result = CreatePartitionsTopicResult { name: topic.name.clone(), ..Default::default() };
         match grow(broker, topic, twice, request.validate_only).await {
-            Ok(()) if !request.validate_only => waiting.push((results.len(), topic.name.clone(), topic.count)),
+            Ok(()) if !request.validate_only => {
+                waiting.push((results.len(), topic.name.clone(), topic.count))
+            }
             Ok(()) => {}
             Err(refusal) => {
                 result.error_code = refusal.code.code();
@@ -38,7 +40,10 @@ pub async fn handle(
         results.push(result);
     }
     let limit = Duration::from_millis(request.timeout_ms.max(0) as u64);
-    broker.admin.wait_for(limit, |image| waiting.iter().all(|(_, name, count)| is_led(image, name, *count))).await;
+    broker
+        .admin
+        .wait_for(limit, |image| waiting.iter().all(|(_, name, count)| is_led(image, name, *count)))
+        .await;
     for (index, name, count) in waiting {
         if !is_led(&broker.metadata.image(), &name, count) {
             results[index].error_code = ErrorCode::RequestTimedOut.code();

@@ -35,7 +35,9 @@ pub async fn handle(
         }
         let created = match (broker.controller.is_active(), twice) {
             (false, _) => Err(Refusal::new(ErrorCode::NotController, "this broker is not the controller")),
-            (true, true) => Err(Refusal::new(ErrorCode::InvalidRequest, "Found multiple entries for this topic.")),
+            (true, true) => {
+                Err(Refusal::new(ErrorCode::InvalidRequest, "Found multiple entries for this topic."))
+            }
             (true, false) => create(broker, topic, request.validate_only).await,
         };
         if let (Ok(created), false) = (&created, request.validate_only) {
@@ -44,12 +46,17 @@ pub async fn handle(
         topics.push(result(broker, topic, created, call.version));
     }
     let limit = Duration::from_millis(request.timeout_ms.max(0) as u64);
-    let led = broker.admin.wait_for(limit, |image| waiting.iter().all(|(_, name, count)| is_led(image, name, *count)));
-    if request.timeout_ms <= 0 || !led.await {
+    let all_led = request.timeout_ms > 0
+        && broker
+            .admin
+            .wait_for(limit, |image| waiting.iter().all(|(_, name, count)| is_led(image, name, *count)))
+            .await;
+    if !all_led {
         for (index, name, count) in waiting {
             if request.timeout_ms <= 0 || !is_led(&broker.metadata.image(), &name, count) {
                 topics[index].error_code = ErrorCode::RequestTimedOut.code();
-                topics[index].error_message = Some("created, but not every partition has a leader yet".into());
+                topics[index].error_message =
+                    Some("created, but not every partition has a leader yet".into());
             }
         }
     }

@@ -72,7 +72,8 @@ async fn delete(
             Some(_) => ErrorCode::UnknownTopicOrPartition,
             None => ErrorCode::UnknownTopicId,
         };
-        let found = name.or_else(|| image.topic_name(id).map(|name| &**name)).and_then(|name| image.topic(name));
+        let found =
+            name.or_else(|| image.topic_name(id).map(|name| &**name)).and_then(|name| image.topic(name));
         let topic = found.ok_or_else(|| Refusal::new(unknown, "This server does not host this topic."))?;
         (topic.name.to_string(), topic.id)
     };

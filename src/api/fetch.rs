@@ -97,7 +97,8 @@ fn names(request: FetchRequest) -> (Vec<Wanted>, Vec<Key>) {
 
 fn targets(broker: &Broker, session: &Fetch) -> Vec<Target> {
     let image = broker.metadata.image();
-    let target = |wanted: &Wanted| Target { wanted: wanted.clone(), partition: find(broker, &image, &wanted.key) };
+    let target =
+        |wanted: &Wanted| Target { wanted: wanted.clone(), partition: find(broker, &image, &wanted.key) };
     session.wanted.iter().map(target).collect()
 }
 
@@ -122,7 +123,8 @@ fn find(
 }
 
 fn told(outcome: &Outcome) -> Told {
-    let quiet = Told { has_records: false, high_watermark: -1, log_start_offset: -1, notable: true, is_error: false };
+    let quiet =
+        Told { has_records: false, high_watermark: -1, log_start_offset: -1, notable: true, is_error: false };
     match outcome {
         Outcome::Read(slice) => Told {
             has_records: slice.region.is_some(),
@@ -160,7 +162,9 @@ fn respond(
         let answer = partition_data(broker, target, outcome, version);
         // Topics come in the order in which their first partition is served, as Kafka groups neighbours.
         let place = match response.responses.last() {
-            Some(last) if last.topic_id == key.topic_id && *last.topic == *key.topic => response.responses.len() - 1,
+            Some(last) if last.topic_id == key.topic_id && *last.topic == *key.topic => {
+                response.responses.len() - 1
+            }
             _ => *places.entry((key.topic_id, key.topic.clone())).or_insert_with(|| {
                 response.responses.push(FetchableTopicResponse {
                     topic: key.topic.to_string(),

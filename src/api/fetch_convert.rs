@@ -10,8 +10,8 @@ use crate::protocol::records::batch::Compression;
 use crate::protocol::records::convert::down_convert;
 use crate::protocol::records::view::batches;
 use crate::replication::fetch::{Target, records_of};
-use crate::storage::log_config::TopicCompression;
 use crate::storage::log::Slice;
+use crate::storage::log_config::TopicCompression;
 
 /// What one batch may decompress to while it is converted.
 const DECOMPRESSED_MAX: usize = 256 << 20;

@@ -115,7 +115,9 @@ fn one(
     };
     if version == 0 {
         return match offsets_for::list_old_style(&partition, &ask, asked.max_num_offsets) {
-            Ok(offsets) => ListOffsetsPartitionResponse { old_style_offsets: offsets, ..failed(asked, ErrorCode::None) },
+            Ok(offsets) => {
+                ListOffsetsPartitionResponse { old_style_offsets: offsets, ..failed(asked, ErrorCode::None) }
+            }
             Err(code) => failed(asked, code),
         };
     }

@@ -24,7 +24,11 @@ pub const CLUSTER_OPERATIONS: i32 =
     (1 << 5) | (1 << 7) | (1 << 8) | (1 << 9) | (1 << 10) | (1 << 11) | (1 << 12);
 
 /// Serves a request.
-pub async fn handle(broker: &Arc<Broker>, request: MetadataRequest, call: Call<'_>) -> Answer<MetadataResponse> {
+pub async fn handle(
+    broker: &Arc<Broker>,
+    request: MetadataRequest,
+    call: Call<'_>,
+) -> Answer<MetadataResponse> {
     let version = call.version;
     if (10..12).contains(&version) {
         let by_id = |topic: &MetadataRequestTopic| topic.name.is_none() || !topic.topic_id.is_zero();
@@ -123,7 +127,11 @@ fn describe(image: &Image, topic: &TopicImage, call: &Call<'_>) -> MetadataRespo
     }
 }
 
-fn describe_partition(image: &Image, partition: &PartitionImage, call: &Call<'_>) -> MetadataResponsePartition {
+fn describe_partition(
+    image: &Image,
+    partition: &PartitionImage,
+    call: &Call<'_>,
+) -> MetadataResponsePartition {
     let leader = image.broker(partition.leader);
     let reachable = leader.is_some_and(|leader| leader.endpoint(&call.caller.listener).is_some());
     let mut code = match (leader, reachable) {

@@ -3,6 +3,32 @@
 //! Dispatch, ApiVersions, metrics and the support table of README.md derive from it. A handler takes a decoded
 //! request and returns an [`Answer`]; errors are codes inside it. Knows nothing of sockets.
 
+pub mod api_versions;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_groups;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_groups;
+pub mod fetch;
+pub mod fetch_convert;
+pub mod find_coordinator;
+pub mod heartbeat;
+pub mod join_group;
+pub mod leader_and_isr;
+pub mod leave_group;
+pub mod list_groups;
+pub mod list_offsets;
+pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
+pub mod offset_for_leader_epoch;
+pub mod produce;
+pub mod stop_replica;
+pub mod sync_group;
+pub mod update_metadata;
+
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,7 +62,8 @@ impl Caller {
         match self.peer.ip().to_canonical() {
             IpAddr::V4(address) => format!("/{address}"),
             IpAddr::V6(address) => {
-                let groups: Vec<String> = address.segments().iter().map(|group| format!("{group:x}")).collect();
+                let groups: Vec<String> =
+                    address.segments().iter().map(|group| format!("{group:x}")).collect();
                 format!("/{}", groups.join(":"))
             }
         }
@@ -140,6 +167,8 @@ macro_rules! api_table {
             match key {
                 // Boxed, so that a connection's own future stays as small as its hottest handlers.
                 $(ApiKey::$key => api_table!(@call $key, (caller, header), reader, |request, call| $($handler)::+(broker, request, call)),)*
+                #[allow(unreachable_patterns)]
+                _ => Reply::Close(String::new()),
             }
         }
 
@@ -159,7 +188,6 @@ api_table! {
     LeaderAndIsr served leader_and_isr::handle;
     StopReplica served stop_replica::handle;
     UpdateMetadata served update_metadata::handle;
-    ControlledShutdown open refuse::controlled_shutdown;
     OffsetCommit served offset_commit::handle;
     OffsetFetch served offset_fetch::handle;
     FindCoordinator served find_coordinator::handle;
@@ -169,49 +197,12 @@ api_table! {
     SyncGroup served sync_group::handle;
     DescribeGroups served describe_groups::handle;
     ListGroups served list_groups::handle;
-    SaslHandshake open refuse::sasl_handshake;
     ApiVersions served api_versions::handle;
     CreateTopics served create_topics::handle;
     DeleteTopics served delete_topics::handle;
-    DeleteRecords served delete_records::handle;
-    InitProducerId served init_producer_id::handle;
     OffsetForLeaderEpoch served offset_for_leader_epoch::handle;
-    AddPartitionsToTxn open refuse::add_partitions_to_txn;
-    AddOffsetsToTxn open refuse::add_offsets_to_txn;
-    EndTxn open refuse::end_txn;
-    WriteTxnMarkers open refuse::write_txn_markers;
-    TxnOffsetCommit open refuse::txn_offset_commit;
-    DescribeAcls open refuse::describe_acls;
-    CreateAcls open refuse::create_acls;
-    DeleteAcls open refuse::delete_acls;
-    DescribeConfigs served describe_configs::handle;
-    AlterConfigs served alter_configs::handle;
-    AlterReplicaLogDirs open refuse::alter_replica_log_dirs;
-    DescribeLogDirs served describe_log_dirs::handle;
-    SaslAuthenticate open refuse::sasl_authenticate;
     CreatePartitions served create_partitions::handle;
-    CreateDelegationToken open refuse::create_delegation_token;
-    RenewDelegationToken open refuse::renew_delegation_token;
-    ExpireDelegationToken open refuse::expire_delegation_token;
-    DescribeDelegationToken open refuse::describe_delegation_token;
     DeleteGroups served delete_groups::handle;
-    ElectLeaders open refuse::elect_leaders;
-    IncrementalAlterConfigs served incremental_alter_configs::handle;
-    AlterPartitionReassignments open refuse::alter_partition_reassignments;
-    ListPartitionReassignments open refuse::list_partition_reassignments;
     OffsetDelete served offset_delete::handle;
-    DescribeClientQuotas open refuse::describe_client_quotas;
-    AlterClientQuotas open refuse::alter_client_quotas;
-    DescribeUserScramCredentials open refuse::describe_user_scram_credentials;
-    AlterUserScramCredentials open refuse::alter_user_scram_credentials;
-    AlterPartition open refuse::alter_partition;
-    UpdateFeatures open refuse::update_features;
-    Envelope open refuse::envelope;
     DescribeCluster served describe_cluster::handle;
-    DescribeProducers served describe_producers::handle;
-    DescribeTransactions open refuse::describe_transactions;
-    ListTransactions open refuse::list_transactions;
-    AllocateProducerIds served allocate_producer_ids::handle;
-    ConsumerGroupHeartbeat served consumer_group::heartbeat;
-    ConsumerGroupDescribe served consumer_group::describe;
 }

@@ -15,8 +15,8 @@ use crate::metadata::image::Image;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::is_internal_topic;
 use crate::protocol::messages::produce::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
-    TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
+    PartitionProduceResponse, TopicProduceResponse,
 };
 use crate::protocol::messages::{ProduceRequest, ProduceResponse};
 use crate::protocol::records::batch::Compression;
@@ -36,7 +36,11 @@ struct Pending {
 }
 
 /// Serves a request.
-pub async fn handle(broker: &Arc<Broker>, request: ProduceRequest, call: Call<'_>) -> Answer<ProduceResponse> {
+pub async fn handle(
+    broker: &Arc<Broker>,
+    request: ProduceRequest,
+    call: Call<'_>,
+) -> Answer<ProduceResponse> {
     let acks = request.acks;
     let timeout = Duration::from_millis(request.timeout_ms.max(0) as u64);
     let (mut response, pending) = append_all(broker, request, &call);
@@ -44,7 +48,9 @@ pub async fn handle(broker: &Arc<Broker>, request: ProduceRequest, call: Call<'_
     if acks == 0 {
         return match first_error(&response) {
             None => Answer::Nothing,
-            Some(code) => Answer::Close(format!("a Produce with acks=0 failed with {code}; closing tells the client")),
+            Some(code) => {
+                Answer::Close(format!("a Produce with acks=0 failed with {code}; closing tells the client"))
+            }
         };
     }
     if pending.is_empty() {
@@ -77,7 +83,8 @@ fn append_all(broker: &Broker, request: ProduceRequest, call: &Call<'_>) -> (Pro
             let answer = match replica {
                 Err(code) => failed(index, code),
                 Ok(replica) => {
-                    let records = data.records.and_then(|records| records.as_bytes().cloned()).unwrap_or_default();
+                    let records =
+                        data.records.and_then(|records| records.as_bytes().cloned()).unwrap_or_default();
                     match replica.append_as_leader(&records, acks, Origin::Client, broker.clock.now()) {
                         Err(refusal) => refused_answer(index, &refusal, &replica),
                         Ok(appended) => {

@@ -1,1 +1,5 @@
-//! Start and stop, in order.
+//! Start and stop, in order; the table of periodic jobs. Wires the broker's parts together.
+
+pub mod directories;
+pub mod startup;
+pub mod tasks;

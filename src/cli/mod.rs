@@ -1,8 +1,45 @@
-//! The command line.
+//! The command line: one file a command. Errors are one sentence with the next step; exit codes are 0, 1 (failed) and 2 (wrong usage).
+
+pub mod config;
+pub mod logging;
+pub mod serve;
 
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+
+/// A Kafka 3.9 broker for clusters coordinated by ZooKeeper.
+#[derive(Debug, Parser)]
+#[command(name = "ottla", version, about, long_about = None)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One broker with an embedded ZooKeeper, for development (the default).
+    Dev(serve::Dev),
+    /// One broker of a cluster on an external ZooKeeper ensemble.
+    Start(serve::Start),
+    /// Look at configuration files.
+    #[command(subcommand)]
+    Config(config::Config),
+}
+
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or_else(|| Command::Dev(serve::Dev::default())) {
+        Command::Dev(dev) => dev.run(),
+        Command::Start(start) => start.run(),
+        Command::Config(config) => config.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ottla: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

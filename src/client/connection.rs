@@ -73,7 +73,12 @@ pub struct Connection {
 
 impl Connection {
     /// Connects within `limit`.
-    pub async fn open(host: &str, port: u16, client_id: &str, limit: Duration) -> Result<Connection, CallError> {
+    pub async fn open(
+        host: &str,
+        port: u16,
+        client_id: &str,
+        limit: Duration,
+    ) -> Result<Connection, CallError> {
         let peer = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let stream = match timeout(limit, TcpStream::connect((host, port))).await {
             Ok(Ok(stream)) => stream,
@@ -81,7 +86,13 @@ impl Connection {
             Err(_) => return Err(CallError::TimedOut { peer, after: limit }),
         };
         stream.set_nodelay(true).map_err(|error| CallError::Io { peer: peer.clone(), error })?;
-        Ok(Connection { peer, stream, client_id: client_id.to_owned(), correlation_id: 0, input: BytesMut::new() })
+        Ok(Connection {
+            peer,
+            stream,
+            client_id: client_id.to_owned(),
+            correlation_id: 0,
+            input: BytesMut::new(),
+        })
     }
 
     /// `host:port` of the other side.
@@ -130,7 +141,8 @@ impl Connection {
         self.fill(4).await?;
         let size = self.input.get_i32();
         let size = usize::try_from(size).ok().filter(|size| *size <= ANSWER_MAX);
-        let size = size.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "an answer of impossible size"))?;
+        let size =
+            size.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "an answer of impossible size"))?;
         self.fill(size).await?;
         Ok(self.input.split_to(size).freeze())
     }
@@ -162,7 +174,9 @@ impl Connection {
         let common = theirs.map(|theirs| (*own.start().max(theirs.start()), *own.end().min(theirs.end())));
         match common {
             Some((low, high)) if low <= high => Ok(high),
-            _ => Err(self.unsupported(format!("speaks no version of {} that this program speaks", key.name()))),
+            _ => {
+                Err(self.unsupported(format!("speaks no version of {} that this program speaks", key.name())))
+            }
         }
     }
 

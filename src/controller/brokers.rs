@@ -160,7 +160,10 @@ impl Machine {
         let any_marked = self.context.has_offline_dirs(broker);
         for (topic, index, error) in partitions {
             let relevant = error == ErrorCode::KafkaStorageError || (error.is_none() && any_marked);
-            let Some(name) = self.name_of(&topic).filter(|_| relevant) else { continue };
+            if !relevant {
+                continue;
+            }
+            let Some(name) = self.name_of(&topic) else { continue };
             let at = TopicPartition::new(name, index);
             if error.is_none() {
                 self.context.clear_offline_dir(broker, &at);

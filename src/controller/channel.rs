@@ -229,7 +229,11 @@ fn leader_and_isr(settings: &Settings, addressed: &Addressed, content: &LeaderAn
     }
 }
 
-fn update_metadata(settings: &Settings, addressed: &Addressed, update: &Arc<Update>) -> UpdateMetadataRequest {
+fn update_metadata(
+    settings: &Settings,
+    addressed: &Addressed,
+    update: &Arc<Update>,
+) -> UpdateMetadataRequest {
     let topic_states = update.topics.iter().map(|topic| UpdateMetadataTopicState {
         topic_name: topic.name.to_string(),
         topic_id: topic.id,

@@ -10,9 +10,9 @@ use ottla_zk::kafka::guarded::{self, Guard, Write};
 use ottla_zk::kafka::{KafkaError, brokers, configs, features, notifications, topics};
 use ottla_zk::store::{Store, StoreError};
 use ottla_zk::znode::config::ConfigEntity;
-use ottla_zk::znode::notify::PartitionName;
 use ottla_zk::znode::partition::{self, PartitionState};
 use ottla_zk::znode::producer_ids::{self as producer_id_node, ProducerIdBlock as BlockNode};
+use ottla_zk::znode::reassign::PartitionName;
 use ottla_zk::znode::topic::{TopicId, TopicNode};
 
 use super::context::{Assignment, Broker, Leadership};
@@ -134,9 +134,7 @@ async fn write_one(store: &dyn Store, guard: Guard, op: StoreOp) -> Result<Store
             let node = BlockNode { broker: block.broker, first: block.start, last: block.end };
             Ok(set_producer_ids(store, &node.encode(), expected_version).await)
         }
-        StoreOp::DeleteController => {
-            done(ottla_zk::kafka::controller::resign(store, guard).await)
-        }
+        StoreOp::DeleteController => done(ottla_zk::kafka::controller::resign(store, guard).await),
     }
 }
 
@@ -189,7 +187,11 @@ fn failed(error: &StoreError) -> StoreResult {
 }
 
 /// Carries out reads.
-pub async fn read(store: &dyn Store, ops: &[ReadOp], unclean_by_default: bool) -> Result<Vec<Loaded>, String> {
+pub async fn read(
+    store: &dyn Store,
+    ops: &[ReadOp],
+    unclean_by_default: bool,
+) -> Result<Vec<Loaded>, String> {
     let mut loaded = Vec::with_capacity(ops.len());
     for op in ops {
         loaded.push(read_one(store, op, unclean_by_default).await.map_err(|error| error.to_string())?);
@@ -203,16 +205,16 @@ async fn read_one(store: &dyn Store, op: &ReadOp, unclean_by_default: bool) -> R
         ReadOp::Brokers => {
             Loaded::Brokers(brokers::list(store).await?.into_iter().map(|live| broker_image(&live)).collect())
         }
-        ReadOp::Broker(id) => {
-            Loaded::Broker(brokers::get(store, *id).await?.map(|live| broker_image(&live)))
-        }
+        ReadOp::Broker(id) => Loaded::Broker(brokers::get(store, *id).await?.map(|live| broker_image(&live))),
         ReadOp::Topics => names(topics::names(store).await?),
         ReadOp::Deletions => names(topics::deletions(store).await?),
         ReadOp::TopicRecords(wanted) => topic_records(store, wanted).await?,
         ReadOp::PartitionStates(wanted) => partition_states(store, wanted).await?,
         ReadOp::LogDirs => {
             let notes = notifications::log_dir_events(store).await?;
-            Loaded::LogDirs(notes.into_iter().map(|(note, broker)| (child_name(&note.path), broker)).collect())
+            Loaded::LogDirs(
+                notes.into_iter().map(|(note, broker)| (child_name(&note.path), broker)).collect(),
+            )
         }
         ReadOp::IsrChanges => {
             let named = |one: PartitionName| TopicPartition::new(one.topic, one.partition);
@@ -320,7 +322,8 @@ fn broker_image(live: &brokers::LiveBroker) -> Broker {
         listener: endpoint.listener.as_str().into(),
         host: endpoint.host.as_str().into(),
         port: endpoint.port,
-        security_protocol: SecurityProtocol::from_name(&endpoint.protocol).map_or(0, |protocol| protocol as i16),
+        security_protocol: SecurityProtocol::from_name(&endpoint.protocol)
+            .map_or(0, |protocol| protocol as i16),
     });
     Broker {
         epoch: live.epoch,

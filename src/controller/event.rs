@@ -194,6 +194,9 @@ pub struct ProducerIdBlock {
     pub end: i64,
 }
 
+/// Partitions with their new leader, or why there is none.
+pub type ElectionResults = Vec<(TopicPartition, Result<i32, ErrorCode>)>;
+
 /// Answers to [`Request`]s; `Err` refuses the whole request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
@@ -205,7 +208,7 @@ pub enum Answer {
     ProducerIds(Result<ProducerIdBlock, ErrorCode>),
     /// To ElectLeaders: the new leader of each partition, or why there is none. The shell leaves out
     /// ELECTION_NOT_NEEDED where all partitions were asked for, and waits until metadata shows the leaders.
-    ElectLeaders(Result<Vec<(TopicPartition, Result<i32, ErrorCode>)>, ErrorCode>),
+    ElectLeaders(Result<ElectionResults, ErrorCode>),
 }
 
 /// What a broker answered. UpdateMetadata's reply tells nothing the machine acts upon.

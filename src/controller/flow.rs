@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::context::{Broker, ByBroker, Leadership};
-use super::event::{AlteredTopic, Change, Reply, Request, Ticket};
+use super::event::{AlteredTopic, Change, ElectionResults, ProducerIdBlock, Reply, Request, Ticket};
 use super::machine::Machine;
 use super::partition_state::{Candidate, Electing, Strategy};
 use super::replica_state::{ReplicaState, Shrinking};
@@ -71,7 +71,7 @@ pub(super) enum Task {
     /// Stop the followers of a leaving broker.
     StopFollowers(i32, Vec<TopicPartition>),
     /// Answer elections: those tried, and those decided before.
-    AnswerElections(Ticket, Vec<(TopicPartition, ErrorCode)>, Vec<(TopicPartition, Result<i32, ErrorCode>)>),
+    AnswerElections(Ticket, Vec<(TopicPartition, ErrorCode)>, ElectionResults),
 }
 
 /// What the round under way is for.
@@ -141,7 +141,7 @@ pub(super) enum Waiting {
     },
     ProducerIdsSet {
         ticket: Ticket,
-        block: super::event::ProducerIdBlock,
+        block: ProducerIdBlock,
     },
 }
 

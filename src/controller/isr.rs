@@ -165,7 +165,8 @@ mod tests {
     use crate::metadata::image::BrokerImage;
 
     fn context() -> Context {
-        let mut context = Context { epoch: 9, ..Context::default() };
+        let mut context = Context::default();
+        context.epoch = 9;
         for id in [1, 2, 3] {
             let image = BrokerImage { id, endpoints: Vec::new(), rack: None };
             context.brokers.insert(id, Broker { epoch: 100, image });

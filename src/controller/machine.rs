@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::context::Context;
-use super::event::{Change, Input, Output, Reply, Request, Ticket, Timer};
+use super::event::{Answer, Change, Input, Output, Reply, Request, Ticket, Timer};
 use super::flow::{Task, Waiting};
 use super::outbox::Batch;
 use super::store::{ReadOp, StoreOp};
@@ -84,8 +84,8 @@ pub struct Machine {
     /// Partitions for which the last election of this flow succeeded.
     pub(super) elected: Vec<TopicPartition>,
     pub(super) unclean_elections: u64,
-    /// The request being served, in case it must be given up.
-    pub(super) serving: Option<(Ticket, Request)>,
+    /// The request being served, with the answer in case it must be given up.
+    pub(super) serving: Option<(Ticket, Answer)>,
     active: bool,
     round: u64,
     /// Writes of the round under way.
@@ -225,7 +225,7 @@ impl Machine {
                 self.begin_change(change);
             }
             Event::Request(ticket, request) => {
-                self.serving = Some((ticket, request.clone()));
+                self.serving = Some((ticket, request.refuse(ErrorCode::NotController)));
                 self.begin_request(ticket, request);
             }
             Event::Replied { broker, broker_epoch, reply } => {
@@ -308,13 +308,10 @@ impl Machine {
         self.out.channels.clear();
         self.out.timers.clear();
         self.out.resigned = true;
-        let refused = ErrorCode::NotController;
-        if let Some((ticket, request)) = self.serving.take() {
-            self.out.replies.push((ticket, request.refuse(refused)));
-        }
+        self.out.replies.extend(self.serving.take());
         for event in std::mem::take(&mut self.queue) {
             if let Event::Request(ticket, request) = event {
-                self.out.replies.push((ticket, request.refuse(refused)));
+                self.out.replies.push((ticket, request.refuse(ErrorCode::NotController)));
             }
         }
         self.queued_changes.clear();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::{Leadership, Partition};
 use super::election;
-use super::event::{Answer, Ticket, Timer};
+use super::event::{Answer, ElectionResults, Ticket, Timer};
 use super::flow::Task;
 use super::machine::Machine;
 use super::partition_state::Strategy;
@@ -63,7 +63,7 @@ impl Machine {
         &mut self,
         ticket: Ticket,
         tried: Vec<(TopicPartition, ErrorCode)>,
-        decided: Vec<(TopicPartition, Result<i32, ErrorCode>)>,
+        decided: ElectionResults,
     ) {
         let elected: BTreeSet<&TopicPartition> = self.elected.iter().collect();
         let mut answers = decided;

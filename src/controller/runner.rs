@@ -180,7 +180,9 @@ impl Runner {
                 Next::Command(None) => return,
                 Next::Command(Some(command)) => self.command(command).await,
                 Next::Input(input) => self.step(input),
-                Next::Result(epoch, Input::Deposed) if self.reigns(epoch) => self.depose("a write was refused"),
+                Next::Result(epoch, Input::Deposed) if self.reigns(epoch) => {
+                    self.depose("a write was refused")
+                }
                 Next::Result(epoch, input) if self.reigns(epoch) => self.step(input),
                 Next::Result(..) => {}
                 Next::Event(event) => self.store_event(event),
@@ -222,7 +224,8 @@ impl Runner {
     /// `/controller` changed: still ours, another's, or free.
     async fn look_at_office(&mut self) {
         match office::active(&*self.parts.store).await {
-            Ok(Some(active)) if active.node.broker_id == self.parts.config.broker_id && self.guard.is_some() => {}
+            Ok(Some(active))
+                if active.node.broker_id == self.parts.config.broker_id && self.guard.is_some() => {}
             Ok(Some(_)) => self.depose("another broker is the controller"),
             Ok(None) => {
                 self.depose("/controller is gone");
@@ -303,7 +306,9 @@ impl Runner {
     fn look_at_everything(&mut self) {
         let topics: Vec<Arc<str>> = self.machine.context().topics().keys().cloned().collect();
         let ids: Vec<i32> = self.machine.context().brokers.keys().copied().collect();
-        for change in [Change::Brokers, Change::Topics, Change::Deletions, Change::LogDirs, Change::IsrChanges] {
+        for change in
+            [Change::Brokers, Change::Topics, Change::Deletions, Change::LogDirs, Change::IsrChanges]
+        {
             self.step(Input::Change(change));
         }
         ids.into_iter().for_each(|id| self.step(Input::Change(Change::Broker(id))));
@@ -312,7 +317,8 @@ impl Runner {
 
     fn fire(&mut self) {
         let now = self.parts.clock.now();
-        let due: Vec<Timer> = self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
+        let due: Vec<Timer> =
+            self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
         for timer in due {
             self.timers.remove(&timer);
             self.step(Input::Timer(timer));

@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::group::command::{Command, Reply};
-use super::group::shard::{GroupConfig, GroupShard};
+use super::group::{Command, GroupConfig, GroupShard, Reply};
 use super::loader;
 use super::runtime::{self, Ask, Place};
 use crate::clock::Clock;
@@ -40,6 +39,22 @@ enum Shard {
 struct Entry {
     leader_epoch: i32,
     shard: Shard,
+}
+
+/// A command on its way.
+pub struct Submitted {
+    answer: Option<oneshot::Receiver<Reply>>,
+    refused: Reply,
+}
+
+impl Submitted {
+    /// Its answer; a refusal if the coordinator went away meanwhile.
+    pub async fn reply(self) -> Reply {
+        match self.answer {
+            Some(answer) => answer.await.unwrap_or(self.refused),
+            None => self.refused,
+        }
+    }
 }
 
 /// The coordinators of this broker.
@@ -166,23 +181,26 @@ impl GroupCoordinator {
         }
     }
 
-    /// Gives a command to the coordinator of a group and waits for its answer.
-    pub async fn ask(&self, group_id: &str, command: Command) -> Reply {
-        self.ask_partition(self.partition_of(group_id), command).await
+    /// Gives a command to the coordinator of a group; what comes back waits for its answer.
+    pub async fn submit(&self, group_id: &str, command: Command) -> Submitted {
+        self.submit_to(self.partition_of(group_id), command).await
     }
 
-    async fn ask_partition(&self, partition: i32, command: Command) -> Reply {
+    /// Gives a command to the coordinator of a group and waits for its answer.
+    pub async fn ask(&self, group_id: &str, command: Command) -> Reply {
+        self.submit(group_id, command).await.reply().await
+    }
+
+    async fn submit_to(&self, partition: i32, command: Command) -> Submitted {
         let sender = match self.sender(partition) {
             Ok(sender) => sender,
-            Err(code) => return command.refuse(code),
+            Err(code) => return Submitted { answer: None, refused: command.refuse(code) },
         };
-        let refused = command.clone();
+        let refused = command.clone().refuse(ErrorCode::NotCoordinator);
         let (answer, reply) = oneshot::channel();
-        if sender.send((command, answer)).await.is_err() {
-            return refused.refuse(ErrorCode::NotCoordinator);
-        }
-        drop(sender);
-        reply.await.unwrap_or_else(|_| refused.refuse(ErrorCode::NotCoordinator))
+        // A task that ends meanwhile drops the command, and with it the answer's sender.
+        let _ended = sender.send((command, answer)).await;
+        Submitted { answer: Some(reply), refused }
     }
 
     /// Gives a command to every coordinator here, and returns the answers; for a loading one, its refusal.
@@ -191,7 +209,7 @@ impl GroupCoordinator {
             self.entries.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
         let mut replies = Vec::with_capacity(partitions.len());
         for partition in partitions {
-            replies.push(self.ask_partition(partition, command.clone()).await);
+            replies.push(self.submit_to(partition, command.clone()).await.reply().await);
         }
         replies
     }

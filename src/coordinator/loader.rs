@@ -49,8 +49,9 @@ pub fn load<S: Shard>(
             if view.last_offset() < offset {
                 continue;
             }
-            replay_batch(shard, &view, &mut loaded)
-                .map_err(|error| format!("{}: batch at offset {}: {error}", partition.tp, view.base_offset()))?;
+            replay_batch(shard, &view, &mut loaded).map_err(|error| {
+                format!("{}: batch at offset {}: {error}", partition.tp, view.base_offset())
+            })?;
             offset = view.next_offset();
         }
         if offset == before {
@@ -70,7 +71,11 @@ fn read_chunk(log: &Log, offset: i64, buffer: usize) -> Result<Bytes, String> {
     Ok(bytes.freeze())
 }
 
-fn replay_batch<S: Shard>(shard: &mut S, view: &BatchView<'_>, loaded: &mut Loaded) -> Result<(), RecordsError> {
+fn replay_batch<S: Shard>(
+    shard: &mut S,
+    view: &BatchView<'_>,
+    loaded: &mut Loaded,
+) -> Result<(), RecordsError> {
     let transaction = view.producer().filter(|_| view.is_transactional()).map(|producer| producer.id);
     for record in records(view, DECOMPRESSED_MAX)?.iter()? {
         let record = record?;
@@ -89,7 +94,12 @@ fn replay_batch<S: Shard>(shard: &mut S, view: &BatchView<'_>, loaded: &mut Load
     Ok(())
 }
 
-fn replay_record<S: Shard>(shard: &mut S, record: &Record<'_>, transaction: Option<i64>, loaded: &mut Loaded) {
+fn replay_record<S: Shard>(
+    shard: &mut S,
+    record: &Record<'_>,
+    transaction: Option<i64>,
+    loaded: &mut Loaded,
+) {
     let key = Bytes::copy_from_slice(record.key.unwrap_or_default());
     let value = record.value.map(Bytes::copy_from_slice);
     match S::decode(key, value) {

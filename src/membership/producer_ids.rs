@@ -60,11 +60,13 @@ impl ProducerIds {
         let (host, port) = {
             let image = self.metadata.image();
             let controller = image.broker(image.controller_id()).ok_or("no controller is known yet")?;
-            let endpoint = controller.endpoint(&self.listener).ok_or("the controller has no inter-broker listener")?;
+            let endpoint =
+                controller.endpoint(&self.listener).ok_or("the controller has no inter-broker listener")?;
             (endpoint.host.to_string(), u16::try_from(endpoint.port).unwrap_or(0))
         };
         let client_id = self.broker_id.to_string();
-        let mut line = Connection::open(&host, port, &client_id, self.timeout).await.map_err(|e| e.to_string())?;
+        let mut line =
+            Connection::open(&host, port, &client_id, self.timeout).await.map_err(|e| e.to_string())?;
         let request = AllocateProducerIdsRequest {
             broker_id: self.broker_id,
             broker_epoch: self.broker_epoch.load(Ordering::SeqCst),
@@ -73,7 +75,8 @@ impl ProducerIds {
         let answer = line.call(0, &request, self.timeout).await.map_err(|error| error.to_string())?;
         match ErrorCode::from_i16(answer.error_code) {
             Some(ErrorCode::None) if answer.producer_id_len > 0 && answer.producer_id_start >= 0 => {
-                Ok(answer.producer_id_start..answer.producer_id_start.saturating_add(answer.producer_id_len.into()))
+                Ok(answer.producer_id_start
+                    ..answer.producer_id_start.saturating_add(answer.producer_id_len.into()))
             }
             Some(code) => Err(format!("{} answered {code}", line.peer())),
             None => Err(format!("{} answered with an unknown code", line.peer())),

@@ -96,7 +96,9 @@ impl Session {
                 self.state = State::Registered;
                 vec![Action::ReadAgain, Action::LookAtOffice]
             }
-            (State::Registering | State::Registered, Event::Reconnected) => vec![Action::ReadAgain, Action::LookAtOffice],
+            (State::Registering | State::Registered, Event::Reconnected) => {
+                vec![Action::ReadAgain, Action::LookAtOffice]
+            }
             (State::None, Event::Expired) => vec![],
             (_, Event::Expired) => {
                 self.state = State::None;

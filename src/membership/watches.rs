@@ -125,7 +125,8 @@ impl Watcher {
 
     async fn read_changes(&mut self) {
         let notes =
-            changes::read(&*self.store, config_node::CHANGES, config_node::CHANGE_PREFIX, self.last_change).await;
+            changes::read(&*self.store, config_node::CHANGES, config_node::CHANGE_PREFIX, self.last_change)
+                .await;
         let notes = match notes {
             Ok(notes) => notes,
             Err(KafkaError::Store(StoreError::NoNode(_))) => return,
@@ -184,7 +185,9 @@ fn session_event(event: SessionEvent) -> Option<Event> {
     match event {
         SessionEvent::Connected { session_id } => Some(Event::Connected(session_id)),
         SessionEvent::Disconnected => {
-            tracing::warn!("the connection to ZooKeeper is lost; partitions are served on, trying to reconnect");
+            tracing::warn!(
+                "the connection to ZooKeeper is lost; partitions are served on, trying to reconnect"
+            );
             Some(Event::Disconnected)
         }
         SessionEvent::Reconnected => {
@@ -203,7 +206,11 @@ fn session_event(event: SessionEvent) -> Option<Event> {
 }
 
 /// Reads every topic's and this broker's configuration: at start, before the first change note.
-pub async fn load_all(store: &dyn Store, configs_cache: &ConfigCache, broker_id: i32) -> Result<i64, KafkaError> {
+pub async fn load_all(
+    store: &dyn Store,
+    configs_cache: &ConfigCache,
+    broker_id: i32,
+) -> Result<i64, KafkaError> {
     let notes = changes::read(store, config_node::CHANGES, config_node::CHANGE_PREFIX, -1).await?;
     let last = notes.last().map_or(-1, |note| note.sequence);
     let cluster = configs::read(store, &ConfigEntity::Broker(None)).await?;
@@ -214,7 +221,9 @@ pub async fn load_all(store: &dyn Store, configs_cache: &ConfigCache, broker_id:
         let ConfigEntity::Topic(topic) = entity else { continue };
         match node {
             Ok(node) => configs_cache.set_topic(topic, node.config),
-            Err(error) => tracing::error!(%error, "a topic's configuration cannot be read; defaults are in force for it"),
+            Err(error) => {
+                tracing::error!(%error, "a topic's configuration cannot be read; defaults are in force for it")
+            }
         }
     }
     Ok(last)

@@ -18,11 +18,7 @@ pub struct MetadataCache {
 
 impl Default for MetadataCache {
     fn default() -> MetadataCache {
-        MetadataCache {
-            image: ArcSwap::default(),
-            writing: Mutex::default(),
-            version: watch::Sender::new(0),
-        }
+        MetadataCache { image: ArcSwap::default(), writing: Mutex::default(), version: watch::Sender::new(0) }
     }
 }
 

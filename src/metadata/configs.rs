@@ -9,8 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::config::keys::topic_key;
 use crate::config::layers::Layers;
 use crate::config::load::Settings;
-use crate::protocol::records::batch::TimestampType;
-use crate::protocol::records::compression::Compression;
+use crate::protocol::records::batch::{Compression, TimestampType};
 use crate::storage::log_config::{LogConfig, TopicCompression};
 
 /// What an entity sets: key to value.

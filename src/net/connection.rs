@@ -98,7 +98,13 @@ enum Wake {
 
 impl Connection {
     /// Takes over an accepted socket.
-    pub fn new(stream: TcpStream, broker: Arc<Broker>, caller: Caller, limits: ConnectionLimits, stop: Stop) -> Self {
+    pub fn new(
+        stream: TcpStream,
+        broker: Arc<Broker>,
+        caller: Caller,
+        limits: ConnectionLimits,
+        stop: Stop,
+    ) -> Self {
         Connection {
             stream,
             broker,

@@ -138,7 +138,9 @@ impl Listener {
 
 fn report(peer: SocketAddr, closed: &Closed) {
     match closed {
-        Closed::ByPeer | Closed::Stopping | Closed::Idle => tracing::debug!(%peer, "connection closed: {closed}"),
+        Closed::ByPeer | Closed::Stopping | Closed::Idle => {
+            tracing::debug!(%peer, "connection closed: {closed}")
+        }
         Closed::Io(error) if error.kind() == io::ErrorKind::ConnectionReset => {
             tracing::debug!(%peer, "connection closed: {closed}");
         }

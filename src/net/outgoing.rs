@@ -111,4 +111,3 @@ fn send_region(stream: &TcpStream, region: &mut FileRegion) -> io::Result<()> {
     region.len -= sent;
     Ok(())
 }
-

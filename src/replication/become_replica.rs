@@ -39,15 +39,12 @@ const NO_EPOCH: i32 = -1;
 
 impl ReplicaManager {
     /// Applies the partitions of one LeaderAndIsr, in order.
-    pub fn become_replicas(&self, asked: &[(TopicPartition, Uuid, &LeaderAndIsrPartitionState)]) -> Vec<Became> {
+    pub fn become_replicas(
+        &self,
+        asked: &[(TopicPartition, Uuid, &LeaderAndIsrPartitionState)],
+    ) -> Vec<Became> {
         let _one_change = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let became: Vec<Became> =
-            asked.iter().map(|(tp, topic_id, state)| self.become_one(tp, *topic_id, state)).collect();
-        // One durable write for all the new directories instead of one each.
-        if let Err(error) = self.logs.sync_created() {
-            tracing::error!(%error, "new log directories could not be made durable; their log directory goes offline");
-        }
-        became
+        asked.iter().map(|(tp, topic_id, state)| self.become_one(tp, *topic_id, state)).collect()
     }
 
     fn become_one(&self, tp: &TopicPartition, topic_id: Uuid, asked: &LeaderAndIsrPartitionState) -> Became {
@@ -60,7 +57,10 @@ impl ReplicaManager {
             }
             let role = leadership.role;
             let failed = self.take_role(&partition, topic_id, leadership).err();
-            return answer(failed.unwrap_or(ErrorCode::None), failed.is_none().then_some((role, asked.leader_epoch)));
+            return answer(
+                failed.unwrap_or(ErrorCode::None),
+                failed.is_none().then_some((role, asked.leader_epoch)),
+            );
         }
         if !asked.replicas.contains(&self.broker_id) {
             return answer(ErrorCode::UnknownTopicOrPartition, None);
@@ -91,7 +91,13 @@ impl ReplicaManager {
     }
 
     /// Whether a known partition may change (api-versions.md 5.5): offline, then topic id, then leader epoch.
-    fn check_change(&self, partition: &Partition, topic_id: Uuid, asked: &LeaderAndIsrPartitionState) -> ErrorCode {
+    fn check_change(
+        &self,
+        partition: &Partition,
+        topic_id: Uuid,
+        asked: &LeaderAndIsrPartitionState,
+    ) -> ErrorCode {
+        let config = self.configs.log_config(&partition.tp.topic);
         let mut state = partition.lock();
         if state.log.is_none() {
             return ErrorCode::KafkaStorageError;
@@ -105,9 +111,9 @@ impl ReplicaManager {
             std::cmp::Ordering::Equal if state.topic_id.is_zero() && !topic_id.is_zero() => {
                 // An equal epoch may still bring the id of a topic that had none (KIP-516).
                 state.topic_id = topic_id;
-                match state.log.as_ref().map(|log| log.assign_topic_id(topic_id)) {
-                    Some(Err(error)) => error.code(),
-                    _ => ErrorCode::StaleControllerEpoch,
+                match self.logs.get_or_create(&partition.tp, Some(topic_id), &config, false, self.now()) {
+                    Err(error) => error.code(),
+                    Ok(_) => ErrorCode::StaleControllerEpoch,
                 }
             }
             _ => ErrorCode::StaleControllerEpoch,
@@ -116,26 +122,23 @@ impl ReplicaManager {
 
     fn open_log(&self, tp: &TopicPartition, topic_id: Uuid, is_new: bool) -> Result<Arc<Log>, ErrorCode> {
         let config = self.configs.log_config(&tp.topic);
-        let log = self.logs.get_or_create(tp, topic_id, config, is_new, self.now()).map_err(|error| {
+        let id = Some(topic_id).filter(|id| !id.is_zero());
+        let log = self.logs.get_or_create(tp, id, &config, is_new, self.now()).map_err(|error| {
             tracing::error!(partition = %tp, %error, "cannot open the log of this partition");
             error.code()
         })?;
-        match log.topic_id() {
-            Some(own) if !topic_id.is_zero() && own != topic_id => {
-                tracing::error!(partition = %tp, on_disk = %own, asked = %topic_id,
-                    "the log on disk belongs to another topic of the same name; it is kept and not served");
-                return Err(ErrorCode::InconsistentTopicId);
-            }
-            None if !topic_id.is_zero() => log.assign_topic_id(topic_id).map_err(|error| error.code())?,
-            _ => {}
-        }
-        if let Some(mark) = self.logs.checkpointed_high_watermark(tp) {
+        if let Some(mark) = self.initial_mark(tp) {
             log.maybe_increment_high_watermark(mark.min(log.log_end_offset()));
         }
         Ok(log)
     }
 
-    fn take_role(&self, partition: &Partition, topic_id: Uuid, leadership: Leadership) -> Result<(), ErrorCode> {
+    fn take_role(
+        &self,
+        partition: &Partition,
+        topic_id: Uuid,
+        leadership: Leadership,
+    ) -> Result<(), ErrorCode> {
         {
             let mut state = partition.lock();
             let log = state.log.clone().ok_or(ErrorCode::KafkaStorageError)?;
@@ -188,8 +191,8 @@ impl ReplicaManager {
     }
 
     fn delete_log(&self, tp: &TopicPartition) -> ErrorCode {
-        match self.logs.delete(tp, self.now()) {
-            Ok(()) => ErrorCode::None,
+        match self.logs.delete(tp, false, self.now()) {
+            Ok(_) => ErrorCode::None,
             Err(error) => {
                 tracing::error!(partition = %tp, %error, "cannot delete the log of this partition");
                 error.code()

@@ -10,7 +10,7 @@ use super::fetch_session::Wanted;
 use super::partition::Partition;
 use super::purgatory::Waiting;
 use crate::protocol::error_code::ErrorCode;
-use crate::protocol::frame::{FileRegion, RegionSource, Records};
+use crate::protocol::frame::{FileRegion, Records, RegionSource};
 use crate::storage::fs::File;
 use crate::storage::log::LogOffsets;
 use crate::storage::log::{Bound, Slice};

@@ -161,7 +161,9 @@ impl Session {
         // After an error the next good answer must be sent even if it says nothing new.
         cached.high_watermark = if told.is_error { -1 } else { told.high_watermark };
         cached.log_start_offset = told.log_start_offset;
-        if told.has_records && let Some(cached) = self.partitions.remove(&place) {
+        if told.has_records
+            && let Some(cached) = self.partitions.remove(&place)
+        {
             self.partitions.insert(self.next_place, cached);
             self.places.insert(key.clone(), self.next_place);
             self.next_place += 1;
@@ -244,8 +246,12 @@ impl FetchSessions {
             Kind::Incremental { id } => {
                 let mut shard = self.shard(id);
                 let Some(session) = shard.sessions.get_mut(&id) else { return (NO_SESSION, all()) };
-                let keep =
-                    fetch.wanted.iter().zip(told).map(|(wanted, told)| session.tell(&wanted.key, *told)).collect();
+                let keep = fetch
+                    .wanted
+                    .iter()
+                    .zip(told)
+                    .map(|(wanted, told)| session.tell(&wanted.key, *told))
+                    .collect();
                 (id, keep)
             }
         }
@@ -274,7 +280,10 @@ impl FetchSessions {
 
     /// Sessions now (`NumIncrementalFetchSessions`).
     pub fn count(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).sessions.len()).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).sessions.len())
+            .sum()
     }
 }
 
@@ -353,12 +362,19 @@ mod tests {
         let order: Vec<(i32, i64)> = fetch.wanted.iter().map(|w| (w.key.partition, w.fetch_offset)).collect();
         assert_eq!(order, [(0, 9), (1, 0), (2, 0)], "2 returned data and stays last; 0 has its new offset");
         let failed = Told { is_error: true, ..told(5, false) };
-        assert_eq!(sessions.end(NOW, &fetch, &[failed, told(6, true), told(5, false)]).1, [true, true, false]);
+        assert_eq!(
+            sessions.end(NOW, &fetch, &[failed, told(6, true), told(5, false)]).1,
+            [true, true, false]
+        );
         let fetch = sessions.begin(NOW, asked(id, 3), vec![], &[]).expect("epoch 3");
         let order: Vec<i32> = fetch.wanted.iter().map(|w| w.key.partition).collect();
         assert_eq!(order, [0, 2, 1]);
         let answer = [told(5, false), told(5, false), told(6, false)];
-        assert_eq!(sessions.end(NOW, &fetch, &answer).1, [true, false, false], "good news after an error is news");
+        assert_eq!(
+            sessions.end(NOW, &fetch, &answer).1,
+            [true, false, false],
+            "good news after an error is news"
+        );
     }
 
     #[test]
@@ -368,7 +384,10 @@ mod tests {
         let error = |asked| sessions.begin(NOW, asked, vec![], &[]).expect_err("refused");
         assert_eq!(error(asked(id, 2)), ErrorCode::InvalidFetchSessionEpoch);
         assert_eq!(error(asked(id ^ 1, 1)), ErrorCode::FetchSessionIdNotFound);
-        assert_eq!(error(Asked { uses_topic_ids: true, ..asked(id, 1) }), ErrorCode::FetchSessionTopicIdError);
+        assert_eq!(
+            error(Asked { uses_topic_ids: true, ..asked(id, 1) }),
+            ErrorCode::FetchSessionTopicIdError
+        );
         let key = wanted("t", 0, 0).key;
         let fetch = sessions.begin(NOW, asked(id, 1), vec![], &[key]).expect("forgets its only partition");
         assert!(fetch.wanted.is_empty());

@@ -2,8 +2,8 @@
 
 use super::partition::Partition;
 use crate::protocol::error_code::ErrorCode;
-use crate::storage::log::Log;
 use crate::storage::log::Bound;
+use crate::storage::log::Log;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;

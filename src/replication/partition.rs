@@ -13,8 +13,8 @@ use crate::clock::Timestamp;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::{TopicPartition, Uuid};
 use crate::storage::append_error::AppendError;
-use crate::storage::log::Log;
 use crate::storage::log::AppendInfo;
+use crate::storage::log::Log;
 use crate::storage::producer_state::Origin;
 
 /// What this broker is for the partition.
@@ -158,10 +158,12 @@ impl Partition {
         match state.leader_log() {
             Err(code) => Some(code),
             Ok(_) if state.leadership.leader_epoch != leader_epoch => Some(ErrorCode::NotLeaderOrFollower),
-            Ok(log) if log.high_watermark() >= end => Some(match state.leadership.isr.len() < state.min_isr(log) {
-                true => ErrorCode::NotEnoughReplicasAfterAppend,
-                false => ErrorCode::None,
-            }),
+            Ok(log) if log.high_watermark() >= end => {
+                Some(match state.leadership.isr.len() < state.min_isr(log) {
+                    true => ErrorCode::NotEnoughReplicasAfterAppend,
+                    false => ErrorCode::None,
+                })
+            }
             Ok(_) => None,
         }
     }

@@ -44,6 +44,8 @@ pub struct ReplicaManager {
     pub changing: std::sync::Mutex<()>,
     partitions: RwLock<HashMap<TopicPartition, Arc<Partition>>>,
     controller_epoch: AtomicI32,
+    /// High watermarks as they were checkpointed before this start: used once, when a partition gets its role.
+    initial_marks: HashMap<TopicPartition, i64>,
 }
 
 impl ReplicaManager {
@@ -53,6 +55,7 @@ impl ReplicaManager {
         logs: Arc<LogManager>,
         clock: Arc<dyn Clock>,
         configs: Arc<ConfigCache>,
+        initial_marks: impl IntoIterator<Item = (TopicPartition, i64)>,
     ) -> ReplicaManager {
         ReplicaManager {
             broker_id,
@@ -62,7 +65,13 @@ impl ReplicaManager {
             changing: std::sync::Mutex::default(),
             partitions: RwLock::default(),
             controller_epoch: AtomicI32::new(0),
+            initial_marks: initial_marks.into_iter().collect(),
         }
+    }
+
+    /// The high watermark that was checkpointed before this start.
+    pub(super) fn initial_mark(&self, tp: &TopicPartition) -> Option<i64> {
+        self.initial_marks.get(tp).copied()
     }
 
     /// Wall-clock time.
@@ -78,7 +87,12 @@ impl ReplicaManager {
 
     /// The partition, or the code that tells a client why this broker cannot serve it: the cluster knows it
     /// (`known`), so it moved, or nobody does (`ReplicaManager.getPartitionOrError`).
-    pub fn partition_or(&self, topic: &str, partition: i32, known: bool) -> Result<Arc<Partition>, ErrorCode> {
+    pub fn partition_or(
+        &self,
+        topic: &str,
+        partition: i32,
+        known: bool,
+    ) -> Result<Arc<Partition>, ErrorCode> {
         self.partition(topic, partition).ok_or(match known {
             true => ErrorCode::NotLeaderOrFollower,
             false => ErrorCode::UnknownTopicOrPartition,

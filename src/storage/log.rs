@@ -3,7 +3,7 @@
 //! All methods are synchronous. One short lock guards the state; reads take it only to note their bounds, and
 //! do their I/O without it. The order of an append is: producers admit, epoch cache, roll, one write to the
 //! segment, indexes, producers apply, transaction index. Invariants: log start <= last stable offset <= high
-//! watermark <= log end; the recovery point moves only after a sync; after a failed write or sync the log is
+//! watermark <= log end; the flushed offset moves only after a sync; after a failed write or sync the log is
 //! fenced and nothing is retried (the directory must go offline). A full disk fences nothing: what a write left
 //! is cut away, and reads and deletion go on. An idle log holds no descriptor, thread or timer.
 //! Knows nothing of who leads, of ISR, of requests. Lock order: a log's state, then a segment's.
@@ -98,8 +98,10 @@ pub(super) struct State {
     /// Offset of the next record.
     pub log_end_offset: i64,
     pub high_watermark: i64,
-    /// Everything below is on disk.
-    pub recovery_point: i64,
+    /// Batches below this are on disk.
+    pub flushed_offset: i64,
+    /// Sealed segments that start below this have their indexes on disk too.
+    pub indexes_flushed_to: i64,
     /// Offsets of the producer snapshots on disk, ascending.
     pub snapshots: Vec<i64>,
     pub recent: Recent,
@@ -142,7 +144,8 @@ impl Log {
             log_start_offset: 0,
             log_end_offset: 0,
             high_watermark: 0,
-            recovery_point: 0,
+            flushed_offset: 0,
+            indexes_flushed_to: 0,
             snapshots: Vec::new(),
             recent: Recent::default(),
             jitter_ms: config.random_jitter_ms(),
@@ -160,7 +163,13 @@ impl Log {
         config: Arc<LogConfig>,
         state: State,
     ) -> Log {
-        Log { partition, context, config: ArcSwap::new(config), state: Mutex::new(state), flushing: Mutex::default() }
+        Log {
+            partition,
+            context,
+            config: ArcSwap::new(config),
+            state: Mutex::new(state),
+            flushing: Mutex::default(),
+        }
     }
 
     /// Which partition this is a replica of.
@@ -304,6 +313,17 @@ impl State {
     /// The segment appended to.
     pub fn active(&self) -> &Arc<Segment> {
         self.segments.active().expect("a log never lets go of its last segment without adding another")
+    }
+
+    /// Where recovery has to start after a crash: at the end of what is on disk, or at the first sealed segment
+    /// whose indexes may not be. (The indexes of the segment that holds the recovery point are rebuilt anyway.)
+    pub fn recovery_point(&self) -> i64 {
+        let unsynced = self.segments.all().iter().find(|s| s.base_offset() >= self.indexes_flushed_to);
+        let base = unsynced.map_or(i64::MAX, |segment| segment.base_offset());
+        match base < self.active().base_offset() {
+            true => self.flushed_offset.min(base),
+            false => self.flushed_offset,
+        }
     }
 
     /// Sets the high watermark, which lies between log start and log end.

@@ -4,8 +4,8 @@
 //! which may change at run time; the config room fills it. A log keeps it behind an `Arc`, so ten thousand
 //! logs with equal settings can share one. Defaults are Kafka 3.9's (`LogConfig`, `ServerLogConfigs`).
 
-use crate::protocol::records::batch::TimestampType;
 use crate::protocol::records::batch::Compression;
+use crate::protocol::records::batch::TimestampType;
 
 /// What `compression.type` asks for.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]

@@ -22,9 +22,11 @@ use super::fs::Fs;
 use super::log::{Log, LogContext};
 use super::log_error::LogError;
 use crate::clock::Timestamp;
+use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::TopicPartition;
 
 pub use loading::{LoadFailure, LoadProgress};
+pub use passes::Failures;
 
 /// Why the manager could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,16 @@ pub enum ManagerError {
     /// No directory works any more: the broker must halt.
     #[error("all log directories are offline")]
     NoDirLeft,
+}
+
+impl ManagerError {
+    /// What the controller is told.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            ManagerError::Log { source, .. } => source.code(),
+            ManagerError::MayBeOffline { .. } | ManagerError::NoDirLeft => ErrorCode::KafkaStorageError,
+        }
+    }
 }
 
 /// What happened when a directory went offline.
@@ -175,7 +187,12 @@ impl LogManager {
 
     /// Deletes a partition: its directory is renamed at once and removed after `file.delete.delay.ms`. Whether
     /// there was one.
-    pub fn delete(&self, partition: &TopicPartition, is_future: bool, now: Timestamp) -> Result<bool, ManagerError> {
+    pub fn delete(
+        &self,
+        partition: &TopicPartition,
+        is_future: bool,
+        now: Timestamp,
+    ) -> Result<bool, ManagerError> {
         let log = {
             let mut tables = self.write();
             let logs = if is_future { &mut tables.future } else { &mut tables.current };
@@ -201,7 +218,11 @@ impl LogManager {
     }
 
     /// Lets the future log take the place of the current one, whose directory is deleted.
-    pub fn replace_with_future(&self, partition: &TopicPartition, now: Timestamp) -> Result<bool, ManagerError> {
+    pub fn replace_with_future(
+        &self,
+        partition: &TopicPartition,
+        now: Timestamp,
+    ) -> Result<bool, ManagerError> {
         let (future, old) = {
             let mut tables = self.write();
             let Some(future) = tables.future.remove(partition) else { return Ok(false) };
@@ -224,6 +245,9 @@ impl LogManager {
     pub fn remove_deleted(&self, now: Timestamp) -> Vec<(PathBuf, io::Error)> {
         let failed = self.context.trash.empty(&**self.fs(), now);
         let dir_of = |path: &Path| self.dirs.iter().find(|dir| path.starts_with(dir.path()));
-        failed.into_iter().filter_map(|(path, error)| Some((dir_of(&path)?.path().to_path_buf(), error))).collect()
+        failed
+            .into_iter()
+            .filter_map(|(path, error)| Some((dir_of(&path)?.path().to_path_buf(), error)))
+            .collect()
     }
 }

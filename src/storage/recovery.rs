@@ -44,6 +44,8 @@ pub struct LoadRequest {
     pub is_clean: bool,
     /// Recovery point from the checkpoint; 0 if it has none.
     pub recovery_point: i64,
+    /// Whether the recovery point cannot be relied upon, because the checkpoint was damaged.
+    pub recovery_point_is_unknown: bool,
     /// Log start offset from the checkpoint; 0 if it has none.
     pub log_start_offset: i64,
     /// The time.
@@ -61,6 +63,8 @@ struct Loading<'a> {
     /// As of the log end, if recovery went through the end of the log.
     producers: Option<ProducerState>,
     log_end_offset: i64,
+    /// Segments from here on have new indexes, not yet synced.
+    recovered_from: i64,
 }
 
 /// Loads a log. `progress` is called with the bytes of every batch that recovery has checked.
@@ -74,6 +78,7 @@ pub fn load(request: &LoadRequest, progress: &dyn Fn(u64)) -> Result<Log, LogErr
         snapshots: names.snapshots(),
         producers: None,
         log_end_offset: 0,
+        recovered_from: i64::MAX,
         names,
         request,
     };
@@ -174,6 +179,10 @@ impl Loading<'_> {
             }
         }
         let Some(active) = self.segments.active().cloned() else { return Ok(()) };
+        if is_damaged(active.sanity_check())? {
+            // Appends go on from its last entry.
+            return self.recover_from(active.base_offset());
+        }
         match active.read_next_offset() {
             Ok(next) if scanned_all(&active, next)? => self.log_end_offset = next,
             Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(error),
@@ -187,6 +196,7 @@ impl Loading<'_> {
         let all = self.segments.snapshot();
         let first = self.segments.floor_index(recovery_point).unwrap_or(0);
         let Some(first_base) = all.get(first).map(|segment| segment.base_offset()) else { return Ok(()) };
+        self.recovered_from = first_base;
         let mut producers = self.producers_at(&all[..first], first_base)?;
         let mut next = first_base;
         let request = self.request;
@@ -199,7 +209,8 @@ impl Loading<'_> {
             let interval = request.config.index_interval_bytes;
             let found = recover(&request.context.fs, segment, next, interval, &mut rebuilt)?;
             next = found.next_offset;
-            if found.truncated > 0 {
+            let is_followed = all.get(index + 1).is_none_or(|later| !self.is_hole(next, later.base_offset()));
+            if found.truncated > 0 || !is_followed {
                 tracing::warn!(dir = %request.dir.display(), next, bytes = found.truncated, "invalid tail cut off");
                 for later in self.segments.split_off(index + 1).iter().rev() {
                     leftovers::remove_segment(self.fs(), self.dir(), later.base_offset())?;
@@ -211,6 +222,15 @@ impl Loading<'_> {
         producers.set_end_offset(next);
         self.producers = Some(producers);
         Ok(())
+    }
+
+    /// Whether records are missing between the end of a segment and the next one: the disk kept a later write and
+    /// lost an earlier one. Kafka keeps such a hole, and may serve it. Compaction leaves gaps too, so they prove
+    /// nothing in compacted topics, below the recovery point, or when that is not known.
+    fn is_hole(&self, end: i64, next_base: i64) -> bool {
+        let request = self.request;
+        let expects_none = !request.config.compact && !request.recovery_point_is_unknown && !request.is_clean;
+        expects_none && end < next_base && next_base > request.recovery_point
     }
 
     /// Producers as of `base`, of which everything below is flushed. Later snapshots may speak of batches that
@@ -269,7 +289,9 @@ impl Loading<'_> {
         let end = self.log_end_offset;
         let first = self.segments.first().map_or(0, |segment| segment.base_offset());
         let log_start_offset = checkpoint.max(first);
-        self.epochs.truncate_from_end(end)?;
+        // Kafka also drops an entry that starts at the end. It is true all the same, and to keep it saves a write
+        // and a sync for every partition that was led without being written to.
+        self.epochs.truncate_from_end(end.saturating_add(1))?;
         self.epochs.truncate_from_start(log_start_offset)?;
         let producers = self.load_producers(log_start_offset)?;
         let mut state = State {
@@ -282,7 +304,8 @@ impl Loading<'_> {
             log_start_offset,
             log_end_offset: end,
             high_watermark: log_start_offset,
-            recovery_point: if request.is_clean { end } else { request.recovery_point.min(end) },
+            flushed_offset: if request.is_clean { end } else { request.recovery_point.min(end) },
+            indexes_flushed_to: self.recovered_from,
             snapshots: self.snapshots,
             recent: Default::default(),
             jitter_ms: request.config.random_jitter_ms(),
@@ -292,6 +315,7 @@ impl Loading<'_> {
             truncations: 0,
         };
         state.set_high_watermark(log_start_offset);
+        state.indexes_flushed_to = state.indexes_flushed_to.min(state.active().base_offset());
         if !request.is_clean {
             state.take_snapshot(&request.context.fs, false)?;
         }

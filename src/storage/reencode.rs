@@ -9,12 +9,12 @@ use super::append_error::AppendError;
 use super::log_config::LogConfig;
 use super::validate::{CheckedBatch, MAX_DECOMPRESSED, is_late, record_errors, target};
 use crate::clock::Timestamp;
+use crate::protocol::records::RecordsError;
 use crate::protocol::records::batch::{BatchHeader, Compression, HEADER_SIZE, TimestampType};
 use crate::protocol::records::builder::{BatchOptions, recompress};
 use crate::protocol::records::convert::up_convert;
 use crate::protocol::records::record::{RecordIter, body, validate_records};
 use crate::protocol::records::view::BatchView;
-use crate::protocol::records::RecordsError;
 
 /// The batch with codec `wanted`. Its records must have been checked.
 pub(super) fn batch(

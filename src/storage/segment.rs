@@ -208,8 +208,7 @@ impl Segment {
     pub fn locate(&self, offset: i64, end: u64) -> io::Result<Option<ScannedBatch>> {
         let (file, start) = {
             let inner = self.lock();
-            let (_, start) = inner.offset_index.lookup(offset)?;
-            (inner.fs.open(&inner.log_path, Open::Read)?, u64::from(start))
+            (inner.fs.open(&inner.log_path, Open::Read)?, inner.start_for(offset)?)
         };
         let found = first_at_or_after(&file, start, end, offset);
         match found {
@@ -234,9 +233,7 @@ impl Segment {
         let size = self.size();
         let (file, start) = {
             let inner = self.lock();
-            let last = inner.offset_index.last_offset()?;
-            let (_, start) = inner.offset_index.lookup(last)?;
-            (inner.fs.open(&inner.log_path, Open::Read)?, u64::from(start))
+            (inner.fs.open(&inner.log_path, Open::Read)?, inner.start_for(i64::MAX)?)
         };
         let start = if start > size { 0 } else { start };
         let mut scan = BatchScan::new(file, start, size);
@@ -249,13 +246,13 @@ impl Segment {
 
     /// Largest timestamp and the last offset of the batch that has it; -1 without timestamps.
     pub fn max_timestamp(&self) -> io::Result<(i64, i64)> {
-        self.lock().max_timestamp()
+        self.lock().max_timestamp(self.size())
     }
 
     /// What retention by time compares: the largest timestamp, or the file's age when there is none.
     pub fn largest_timestamp(&self) -> io::Result<i64> {
         let mut inner = self.lock();
-        match inner.max_timestamp()? {
+        match inner.max_timestamp(self.size())? {
             (-1, _) => inner.fs.modified_ms(&inner.log_path),
             (timestamp, _) => Ok(timestamp),
         }
@@ -271,9 +268,9 @@ impl Segment {
     pub fn position_for_timestamp(&self, timestamp: i64, starting_offset: i64) -> io::Result<u64> {
         let inner = self.lock();
         // An entry says that the batch it names is the first with that timestamp: start at the one below.
-        let (_, offset) = inner.time_index.lookup(timestamp.saturating_sub(1))?;
-        let (_, position) = inner.offset_index.lookup(offset.max(starting_offset))?;
-        Ok(u64::from(position).min(self.size()))
+        let below = or_damaged(inner.time_index.lookup(timestamp.saturating_sub(1)))?;
+        let offset = below.map_or(self.base_offset, |(_, offset)| offset);
+        Ok(inner.start_for(offset.max(starting_offset))?.min(self.size()))
     }
 
     /// Aborted transactions of this segment that overlap the range, and whether later segments add none.
@@ -330,7 +327,7 @@ impl Segment {
     /// Completes the time index and cuts both indexes to size: at roll and close.
     pub fn seal(&self) -> io::Result<()> {
         let mut inner = self.lock();
-        let (timestamp, offset) = inner.max_timestamp()?;
+        let (timestamp, offset) = inner.max_timestamp(self.size())?;
         if timestamp >= 0 {
             inner.time_index.maybe_append(timestamp, offset, true)?;
         }
@@ -416,7 +413,7 @@ impl Inner {
             return Err(damaged(&self.log_path, format_args!("offset {last} does not fit this segment")));
         }
         // Read before the write, which may raise it.
-        let before = self.max_timestamp()?;
+        let before = self.max_timestamp(position)?;
         self.fs.open(&self.log_path, Open::Write)?.write_all_at(slices, position)?;
         self.note_timestamp(chunk.max_timestamp, chunk.offset_of_max_timestamp);
         if self.bytes_since_index > u64::from(index_interval) {
@@ -456,15 +453,29 @@ impl Inner {
         Ok(())
     }
 
-    fn max_timestamp(&mut self) -> io::Result<(i64, i64)> {
-        match self.max_timestamp {
-            Some(known) => Ok(known),
-            None => {
-                let last = self.time_index.last_entry()?;
-                self.max_timestamp = Some(last);
-                Ok(last)
+    /// Where to start looking for `offset`: what the index says, the segment's start if it is damaged.
+    fn start_for(&self, offset: i64) -> io::Result<u64> {
+        Ok(or_damaged(self.offset_index.lookup(offset))?.map_or(0, |(_, position)| u64::from(position)))
+    }
+
+    fn max_timestamp(&mut self, size: u64) -> io::Result<(i64, i64)> {
+        if self.max_timestamp.is_none() {
+            match or_damaged(self.time_index.last_entry())? {
+                Some(last) => self.max_timestamp = Some(last),
+                None => self.note_timestamps(0, size)?,
             }
         }
+        Ok(self.max_timestamp.unwrap_or((-1, 0)))
+    }
+
+    /// Notes the timestamps of the batches between two positions.
+    fn note_timestamps(&mut self, from: u64, to: u64) -> io::Result<()> {
+        let file = self.fs.open(&self.log_path, Open::Read)?;
+        let mut scan = BatchScan::new(file, from, to);
+        while let Some(batch) = scan.next_batch()? {
+            self.note_timestamp(batch.max_timestamp(), batch.last_offset());
+        }
+        Ok(())
     }
 
     /// After a truncation: what the time index still says, and what was written since its last entry.
@@ -474,13 +485,8 @@ impl Inner {
             self.max_timestamp = Some((-1, base_offset));
             self.first_timestamp = None;
         }
-        let (_, start) = self.offset_index.lookup(self.offset_index.last_offset()?)?;
-        let file = self.fs.open(&self.log_path, Open::Read)?;
-        let mut scan = BatchScan::new(file, u64::from(start), size);
-        while let Some(batch) = scan.next_batch()? {
-            self.note_timestamp(batch.max_timestamp(), batch.last_offset());
-        }
-        Ok(())
+        let start = self.start_for(i64::MAX)?;
+        self.note_timestamps(start, size)
     }
 
     fn first_timestamp(&mut self, size: u64) -> io::Result<Option<i64>> {
@@ -490,6 +496,14 @@ impl Inner {
             self.first_timestamp = first.map(|batch| batch.max_timestamp());
         }
         Ok(self.first_timestamp)
+    }
+}
+
+/// What an index says; `None` if it is damaged.
+fn or_damaged<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        other => other.map(Some),
     }
 }
 

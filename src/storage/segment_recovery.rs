@@ -72,7 +72,8 @@ pub fn recover(
             Err(error) if error.kind() == io::ErrorKind::InvalidData => break,
             other => other?,
         };
-        if batch.leader_epoch() >= 0 && rebuilt.epochs.latest().is_none_or(|e| batch.leader_epoch() > e.epoch) {
+        if batch.leader_epoch() >= 0 && rebuilt.epochs.latest().is_none_or(|e| batch.leader_epoch() > e.epoch)
+        {
             rebuilt.epochs.assign(batch.leader_epoch(), batch.base_offset())?;
         }
         segment.index_recovered(&batch, index_interval)?;

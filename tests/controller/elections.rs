@@ -31,7 +31,7 @@ fn alter(world: &mut World, broker: i32, isr: &[i32]) -> Ticket {
         partition_epoch: state.partition_epoch,
     };
     let broker_epoch = world.store.brokers[&broker].epoch;
-    let topic = TopicRef::Id(world.store.topics["t"].id.unwrap());
+    let topic = TopicRef::Id(world.store.topics["t"].id.expect("given on creation"));
     let topics = vec![AlterTopic { topic, partitions: vec![wanted] }];
     world.ask(Request::AlterPartition(AlterPartition { version: 3, broker, broker_epoch, topics }))
 }

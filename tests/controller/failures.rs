@@ -117,6 +117,22 @@ fn deposed_in_mid_flow_nothing_leaves_and_late_results_are_ignored() {
 }
 
 #[test]
+fn deposed_while_serving_a_request_answers_it_once() {
+    let mut world = World::elected(1);
+    let broker_epoch = world.store.brokers[&1].epoch;
+    let ticket = world.ask(Request::AllocateProducerIds { broker: 1, broker_epoch });
+    world.hold = true;
+    world.tick(); // the read of the last block is out
+    assert_eq!(world.answer(ticket), None);
+    world.inbox.push_back(Input::Deposed);
+    world.tick();
+    world.release();
+    world.run();
+    assert_eq!(world.answers, [(ticket, Answer::ProducerIds(Err(ErrorCode::NotController)))]);
+    assert_eq!(world.store.producer_ids, (None, 0));
+}
+
+#[test]
 fn a_store_that_cannot_be_read_ends_the_office() {
     let mut world = World::elected(1);
     world.change(Change::Topics);

@@ -83,7 +83,7 @@ impl Run {
     fn grow(&mut self) {
         let Some(topic) = self.pick_topic() else { return };
         let replicas = self.assignment();
-        let record = self.world.store.topics.get_mut(&topic).unwrap();
+        let record = self.world.store.topics.get_mut(&topic).expect("picked from these");
         let index = record.partitions.len() as i32;
         record.partitions.push((index, ottla::controller::context::Assignment::of(replicas.into())));
         self.world.change(Change::Topic(topic));
@@ -115,7 +115,7 @@ impl Run {
     }
 
     fn fail_directory(&mut self, id: i32) {
-        let peer = self.world.peers.get_mut(&id).unwrap();
+        let peer = self.world.peers.get_mut(&id).expect("alive");
         let held: Vec<TopicPartition> = peer.epochs.keys().cloned().collect();
         let Some(lost) = self.random.choice(held) else { return };
         peer.failed.insert(lost);
@@ -128,7 +128,7 @@ impl Run {
     fn meddle(&mut self) {
         let all: Vec<TopicPartition> = self.world.store.states.keys().cloned().collect();
         let Some(at) = self.random.choice(all) else { return };
-        let state = self.world.store.states.get_mut(&at).unwrap();
+        let state = self.world.store.states.get_mut(&at).expect("picked from these");
         state.partition_epoch += 1;
         let name = format!("isr_change_{}", self.random.u64(..));
         self.world.store.isr_changes.insert(name, vec![at]);

@@ -384,8 +384,10 @@ impl World {
             ControlRequest::LeaderAndIsr(request) => {
                 let mut errors = Vec::new();
                 for topic in &request.topics {
+                    assert_eq!(self.machine.context().topic_name(topic.id), Some(&topic.name));
                     for entry in &topic.partitions {
                         let partition = TopicPartition::new(topic.name.clone(), entry.index);
+                        self.check_leader_listed(entry.leadership.leader, &request.live_leaders);
                         self.check_stored(&partition, &entry.leadership);
                         assert!(
                             entry.assignment.replicas.contains(&broker),
@@ -433,6 +435,14 @@ impl World {
 
     fn peer(&mut self, id: i32) -> &mut Peer {
         self.peers.get_mut(&id).expect("registered")
+    }
+
+    /// A follower must be able to reach its leader, whether or not it has seen metadata.
+    fn check_leader_listed(&self, leader: i32, live_leaders: &[(i32, Endpoint)]) {
+        let registered = self.machine.context().brokers.contains_key(&leader);
+        let listed =
+            live_leaders.iter().any(|(id, endpoint)| *id == leader && *endpoint.host == *format!("h{id}"));
+        assert!(listed || !registered, "{leader} leads but is not in {live_leaders:?}");
     }
 
     /// Nothing may be sent that is not in the store.

@@ -83,7 +83,11 @@ fn check_batches(name: &str, log: &Arc<Log>, expected: &[DumpedBatch]) {
             let mut found = dumped(bytes, expected.position);
             if found.magic < 2 {
                 // The tool prints inner timestamps and offsets of old formats; sizes and checksums settle it.
-                found.records.iter_mut().zip(&expected.records).for_each(|(f, e)| f.marker = e.marker.clone());
+                found
+                    .records
+                    .iter_mut()
+                    .zip(&expected.records)
+                    .for_each(|(f, e)| f.marker = e.marker.clone());
             }
             assert_eq!(&found, expected, "{name}");
         }
@@ -145,12 +149,17 @@ fn check_transactions(log: &Arc<Log>, expected: &[DumpedBatch]) {
     for from in (0..192).step_by(7) {
         let slice = log.read(from, 1 << 20, Bound::LastStable, true).unwrap();
         assert_eq!(slice.last_stable_offset, 192);
-        let found: Vec<_> =
-            slice.aborted.unwrap().iter().map(|txn| (txn.producer_id, txn.first_offset, txn.last_offset)).collect();
+        let found: Vec<_> = slice
+            .aborted
+            .unwrap()
+            .iter()
+            .map(|txn| (txn.producer_id, txn.first_offset, txn.last_offset))
+            .collect();
         let region = slice.region.unwrap();
         let mut bytes = vec![0; region.len];
         region.file.read_exact_at(&mut bytes, region.position).unwrap();
-        let read = ottla::protocol::records::batches(&bytes).map(|view| view.unwrap().next_offset()).max().unwrap();
+        let read =
+            ottla::protocol::records::batches(&bytes).map(|view| view.unwrap().next_offset()).max().unwrap();
         let wanted: Vec<_> =
             all.iter().copied().filter(|(_, first, last)| *last >= from && *first < read).collect();
         assert_eq!(found, wanted, "from {from}");
@@ -235,7 +244,12 @@ fn a_directory_survives_clean_restarts_byte_for_byte() {
         assert!(!dir.join(".kafka_cleanshutdown").exists(), "a crash from here on is a crash");
         assert_eq!(manager.shutdown(2, NOW), BTreeMap::new());
         assert!(dir.join(".kafka_cleanshutdown").exists());
-        assert_eq!(files(&dir), before);
+        let after = files(&dir);
+        let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&after), names(&before));
+        for (name, bytes) in &before {
+            assert_eq!(&after[name], bytes, "{name}");
+        }
     }
     let fs: Arc<dyn Fs> = Arc::new(OsFs);
     let points = read_offsets(&fs, &dir.join("recovery-point-offset-checkpoint")).unwrap();

@@ -1,6 +1,8 @@
 //! What the store promises its owners when the connection breaks: every change is seen, the session is kept where the
 //! server keeps it, and expiry is told once and heals.
 
+#![expect(clippy::unwrap_used, reason = "a test says what it expected by panicking")]
+
 #[path = "conformance/proxy.rs"]
 mod proxy;
 #[path = "conformance/servers.rs"]
@@ -14,7 +16,7 @@ use ottla_zk::store::{
     CreateMode, Event, Events, Op, SessionEvent, Store, WatchRoot, create_recursive, join_all, retry, split,
 };
 use proxy::{Mode, Proxy};
-use servers::{JavaServer, session};
+use servers::{AnyServer, session};
 
 const ROOT: &str = "/brokers/topics";
 const TOPICS: usize = 20_000;
@@ -121,9 +123,14 @@ async fn every_change_is_seen_over_five_crashes_of_the_server() {
     let seed = fastrand::u64(..);
     fastrand::seed(seed);
     println!("seed {seed}");
-    let Some(mut server) = JavaServer::start() else { return };
-    let owner = session(server.port, "", Duration::from_secs(10)).await;
-    let writer = session(server.port, "", Duration::from_secs(10)).await;
+    for server in AnyServer::all().await {
+        crash_and_follow(server).await;
+    }
+}
+
+async fn crash_and_follow(mut server: AnyServer) {
+    let owner = session(server.port(), "", Duration::from_secs(10)).await;
+    let writer = session(server.port(), "", Duration::from_secs(10)).await;
     create_topics(&writer).await;
     let mut truth: BTreeMap<String, Bytes> =
         (0..TOPICS).map(|topic| (path(topic), Bytes::from_static(b"0"))).collect();
@@ -133,21 +140,16 @@ async fn every_change_is_seen_over_five_crashes_of_the_server() {
     for cycle in 0..CYCLES {
         server.kill();
         // The writer's first changes are asked for while the server is down: they race with the owner's return.
-        let (restarted, ()) = tokio::join!(
-            tokio::task::spawn_blocking(move || {
-                server.restart();
-                server
-            }),
-            disturb(&writer, &mut truth, cycle),
-        );
-        server = restarted.unwrap();
+        let (restarted, ()) = tokio::join!(server.restart(), disturb(&writer, &mut truth, cycle));
+        server = restarted;
         until_equal(&owner, &mut events, &mut mirror, &truth).await;
         disturb(&writer, &mut truth, cycle + 100).await;
         until_equal(&owner, &mut events, &mut mirror, &truth).await;
     }
     assert_eq!(owner.session_id(), session_id, "the session outlives its server");
     assert!(mirror.rereads > CYCLES, "every break is told");
-    println!("{} re-reads of {TOPICS} topics, the slowest {:?}", mirror.rereads, mirror.slowest);
+    let (name, rereads, slowest) = (server.name(), mirror.rereads, mirror.slowest);
+    println!("{name}: {rereads} re-reads of {TOPICS} topics, the slowest {slowest:?}");
 }
 
 /// Follows events until the picture is the truth; fails if it does not get there.
@@ -169,15 +171,20 @@ async fn until_equal(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_the_client_gave_up_is_taken_up_again() {
-    let Some(mut server) = JavaServer::start() else { return };
-    let store = session(server.port, "", Duration::from_secs(2)).await;
+    for server in AnyServer::all().await {
+        give_up_and_take_up(server).await;
+    }
+}
+
+async fn give_up_and_take_up(mut server: AnyServer) {
+    let store = session(server.port(), "", Duration::from_secs(2)).await;
     let session_id = store.session_id();
     store.create("/e", b"", CreateMode::Ephemeral).await.unwrap();
     let mut events = store.watch(&[WatchRoot::node("/n")]).await.unwrap();
     server.kill();
     // The crate gives a session up after 1.4 x its timeout; a stopped server does not count the time.
     tokio::time::sleep(Duration::from_secs(4)).await;
-    server.restart();
+    let _server = server.restart().await;
     let before = until(&mut events, |event| event == SessionEvent::Reconnected).await;
     assert!(!before.contains(&SessionEvent::Expired), "{before:?}");
     assert_eq!(store.session_id(), session_id);
@@ -188,10 +195,15 @@ async fn a_session_the_client_gave_up_is_taken_up_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn expiry_is_told_and_a_new_session_follows() {
-    let Some(server) = JavaServer::start() else { return };
-    let proxy = Proxy::to(server.port).await;
+    for server in AnyServer::all().await {
+        expire(server).await;
+    }
+}
+
+async fn expire(server: AnyServer) {
+    let proxy = Proxy::to(server.port()).await;
     let store = session(proxy.port, "/chroot", Duration::from_secs(1)).await;
-    let witness = session(server.port, "/chroot", Duration::from_secs(10)).await;
+    let witness = session(server.port(), "/chroot", Duration::from_secs(10)).await;
     let old = store.session_id();
     store.create("/e", b"", CreateMode::Ephemeral).await.unwrap();
     let mut events = store.watch(&[WatchRoot::tree("/", 1)]).await.unwrap();
@@ -217,8 +229,13 @@ async fn expiry_is_told_and_a_new_session_follows() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_whose_answer_is_lost_is_done_once() {
-    let Some(server) = JavaServer::start() else { return };
-    let proxy = Proxy::to(server.port).await;
+    for server in AnyServer::all().await {
+        lose_answers(server).await;
+    }
+}
+
+async fn lose_answers(server: AnyServer) {
+    let proxy = Proxy::to(server.port()).await;
     let store = session(proxy.port, "", Duration::from_secs(6)).await;
     store.create("/n", b"0", CreateMode::Persistent).await.unwrap();
     let mute = Duration::from_millis(300);
@@ -227,7 +244,7 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             retry::set(&store, "/n", b"1", 0).await
         },
-        proxy.mute_then_cut(mute)
+        proxy.lose(Mode::Mute, mute)
     );
     assert_eq!(set.unwrap().version, 1);
     assert_eq!(store.get("/n").await.unwrap().unwrap().stat.version, 1);
@@ -236,7 +253,7 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             retry::create(&store, "/e", b"mine", CreateMode::Ephemeral).await
         },
-        proxy.mute_then_cut(mute)
+        proxy.lose(Mode::Mute, mute)
     );
     assert_eq!(made.unwrap().stat.ephemeral_owner, store.session_id());
     let (gone, ()) = tokio::join!(
@@ -244,7 +261,7 @@ async fn a_write_whose_answer_is_lost_is_done_once() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             retry::delete(&store, "/n", Some(1)).await
         },
-        proxy.mute_then_cut(mute)
+        proxy.lose(Mode::Mute, mute)
     );
     assert_eq!(gone, Ok(()));
     assert_eq!(store.get("/n").await.unwrap(), None);

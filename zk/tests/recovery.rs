@@ -1,5 +1,7 @@
 //! What survives a restart: everything that was answered.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use bytes::Bytes;
 use ottla_zk::jute::{
     Acl, CreateRequest, ErrorCode, PathVersion, PathWatch, Reply, Request, SetDataRequest, Stat,

@@ -1,6 +1,8 @@
 //! Every znode a real Kafka 3.9.2 wrote (tests/fixtures) is read and written back: to the same JSON values always,
 //! to the same bytes where Kafka's key order is fixed.
 
+#![expect(clippy::unwrap_used, reason = "a test says what it expected by panicking")]
+
 use std::collections::BTreeMap;
 use std::io::Read as _;
 

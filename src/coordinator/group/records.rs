@@ -292,3 +292,103 @@ pub(super) fn tombstone_batches(records: Vec<Record>) -> Vec<Batch<Record>> {
     }
     batches
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(rebalance_timeout_ms: i32, instance: Option<&str>) -> MemberValue {
+        MemberValue {
+            member_id: "m".into(),
+            group_instance_id: instance.map(Arc::from),
+            client_id: "c".into(),
+            client_host: "/h".into(),
+            rebalance_timeout_ms,
+            session_timeout_ms: 7,
+            subscription: Bytes::from_static(b"s"),
+            assignment: Bytes::from_static(b"a"),
+        }
+    }
+
+    fn group(state_since: Option<Timestamp>, member: MemberValue) -> Record {
+        let value = GroupValue {
+            protocol_type: Some("consumer".into()),
+            generation: 3,
+            protocol: Some("range".into()),
+            leader: Some("m".into()),
+            state_since,
+            members: vec![member],
+        };
+        Record::Group { group: "g".into(), value: Some(value) }
+    }
+
+    fn through_bytes(record: &Record, group: i16, offset: i16) -> (i16, Record) {
+        let (key, value) = record.encode(ValueVersions { group, offset }).expect("encodable");
+        let version = stored::version_of(value.as_ref().expect("a value")).expect("a version");
+        (version, Record::decode(key, value).expect("readable").expect("known"))
+    }
+
+    #[test]
+    fn old_versions_lose_what_they_cannot_say() {
+        let full = group(Some(Timestamp(9)), member(5, Some("i")));
+        assert_eq!(through_bytes(&full, 3, 3), (3, full.clone()));
+        assert_eq!(through_bytes(&full, 2, 3), (2, group(Some(Timestamp(9)), member(5, None))));
+        assert_eq!(through_bytes(&full, 1, 3), (1, group(None, member(5, None))));
+        assert_eq!(
+            through_bytes(&full, 0, 3),
+            (0, group(None, member(7, None))),
+            "the session timeout stands in"
+        );
+    }
+
+    #[test]
+    fn an_expiry_time_takes_version_1() {
+        let offset = |leader_epoch, expire: Option<i64>| Record::Offset {
+            group: "g".into(),
+            topic: "t".into(),
+            partition: 2,
+            value: Some(OffsetValue {
+                offset: 11,
+                leader_epoch,
+                metadata: "note".into(),
+                commit_timestamp: Timestamp(4),
+                expire_timestamp: expire.map(Timestamp),
+            }),
+        };
+        assert_eq!(through_bytes(&offset(6, None), 3, 3), (3, offset(6, None)));
+        assert_eq!(through_bytes(&offset(6, None), 3, 2), (2, offset(-1, None)));
+        assert_eq!(through_bytes(&offset(6, None), 3, 1), (1, offset(-1, None)));
+        assert_eq!(through_bytes(&offset(6, Some(8)), 3, 3), (1, offset(-1, Some(8))));
+    }
+
+    #[test]
+    fn foreign_keys_are_skipped_and_broken_ones_refused() {
+        let key = |bytes: &'static [u8]| Record::decode(Bytes::from_static(bytes), None);
+        assert!(matches!(key(&[0, 3, 1, 2, 3]), Ok(None)), "a consumer group of KIP-848");
+        assert!(matches!(key(&[0]), Err(MalformedRecord::Key(_))));
+        assert!(matches!(key(&[0, 2, 0, 9, b'g']), Err(MalformedRecord::Key(_))));
+        let value = Some(Bytes::from_static(&[0, 9, 1]));
+        let error = Record::decode(Bytes::from_static(&[0, 2, 0, 1, b'g']), value).expect_err("version 9");
+        assert!(error.to_string().contains("group \"g\""), "{error}");
+    }
+
+    #[test]
+    fn a_text_beyond_the_format_is_an_error() {
+        let record = Record::Group { group: "g".repeat(40_000).into(), value: None };
+        assert!(record.encode(ValueVersions::default()).is_err());
+    }
+
+    #[test]
+    fn tombstones_come_in_batches_that_fit() {
+        let record = |partition| Record::Offset {
+            group: "g".repeat(30_000).into(),
+            topic: "t".into(),
+            partition,
+            value: None,
+        };
+        let batches = tombstone_batches((0..50).map(record).collect());
+        assert_eq!(batches.iter().map(|batch| batch.records.len()).sum::<usize>(), 50);
+        assert!(batches.iter().all(|batch| batch.records.len() <= 17), "half a MiB holds 17 of them");
+        assert!(tombstone_batches(Vec::new()).is_empty());
+    }
+}

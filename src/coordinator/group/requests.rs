@@ -57,8 +57,8 @@ impl GroupShard {
         };
         let checked = self.with_group(now, &id, out, |group, step| group.check_commit(step, &request));
         let checked = match (checked, request.transaction) {
+            (_, Some(_)) if request.group_id.is_empty() => Err(ErrorCode::InvalidGroupId),
             (Some(checked), _) => checked,
-            (None, Some(_)) if request.group_id.is_empty() => Err(ErrorCode::InvalidGroupId),
             (None, _) if request.generation_id < 0 => Ok(()),
             (None, Some(_)) => Err(ErrorCode::UnknownMemberId),
             (None, None) => Err(ErrorCode::IllegalGeneration),

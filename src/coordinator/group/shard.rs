@@ -5,7 +5,7 @@
 //! group record) changes in `replay`; see `coordinator::shard` for what the shell promises.
 //! Source: `GroupCoordinator`, `GroupMetadataManager`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -139,6 +139,8 @@ pub struct GroupShard {
     pub(super) groups: HashMap<Arc<str>, Group>,
     pub(super) counts: Counts,
     in_flight: Uncommitted<InFlight>,
+    /// The groups for which a producer's open transaction has offsets, so that a marker touches no others.
+    transactions: HashMap<i64, BTreeSet<Arc<str>>>,
     staged: Option<Staged>,
     next_offset: i64,
     loaded: bool,
@@ -152,6 +154,7 @@ impl GroupShard {
             groups: HashMap::new(),
             counts: Counts::default(),
             in_flight: Uncommitted::default(),
+            transactions: HashMap::new(),
             staged: None,
             next_offset: 0,
             loaded: false,
@@ -221,9 +224,13 @@ impl GroupShard {
 
     fn sync_group(&mut self, now: Now, ticket: Ticket, request: SyncGroup, out: &mut Effects<GroupShard>) {
         let id = request.group_id.clone();
-        let error = if id.is_empty() { ErrorCode::InvalidGroupId } else { ErrorCode::UnknownMemberId };
+        if id.is_empty() {
+            let reply = SyncGroupReply::error(ErrorCode::InvalidGroupId);
+            return out.reply_now.push((ticket, Reply::SyncGroup(reply)));
+        }
         if self.with_group(now, &id, out, |group, step| group.sync(step, ticket, request)).is_none() {
-            out.reply_now.push((ticket, Reply::SyncGroup(SyncGroupReply::error(error))));
+            let reply = SyncGroupReply::error(ErrorCode::UnknownMemberId);
+            out.reply_now.push((ticket, Reply::SyncGroup(reply)));
         }
     }
 
@@ -282,7 +289,10 @@ impl GroupShard {
         let loaded = self.loaded;
         let offsets = &mut self.group_mut(&id, at.offset).offsets;
         match (at.transaction, value) {
-            (Some(producer_id), value) => offsets.stage(producer_id, at.offset, topic, partition, value),
+            (Some(producer_id), value) => {
+                offsets.stage(producer_id, at.offset, topic, partition, value);
+                self.transactions.entry(producer_id).or_default().insert(id.clone());
+            }
             (None, None) => offsets.remove(at.offset, &topic, partition),
             (None, Some(value)) if !loaded => offsets.load(at.offset, &topic, partition, value),
             (None, Some(value)) => {
@@ -355,7 +365,7 @@ impl Shard for GroupShard {
     }
 
     fn replay_marker(&mut self, producer_id: i64, committed: bool) {
-        for id in self.ids() {
+        for id in self.transactions.remove(&producer_id).unwrap_or_default() {
             if let Some(group) = self.groups.get_mut(&id) {
                 group.offsets.complete(producer_id, committed);
             }

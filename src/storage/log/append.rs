@@ -106,8 +106,11 @@ impl Log {
             });
         }
         let bodies = checked.batches.iter().map(|batch| &batch.body);
-        let slices: Vec<IoSlice<'_>> =
-            headers.iter().zip(bodies).flat_map(|(head, body)| [IoSlice::new(head), IoSlice::new(body)]).collect();
+        let slices: Vec<IoSlice<'_>> = headers
+            .iter()
+            .zip(bodies)
+            .flat_map(|(head, body)| [IoSlice::new(head), IoSlice::new(body)])
+            .collect();
         let mut info = state.empty_info();
         if checked.timestamp_type == TimestampType::LogAppendTime {
             info.log_append_time = checked.now.0;

@@ -1,6 +1,6 @@
 //! Rolling, syncing and closing: what makes data durable, in an order that survives a crash at any point.
 //!
-//! A flush notes under the lock how far it will reach, syncs without the lock, then moves the recovery point:
+//! A flush notes under the lock how far it will reach, syncs without the lock, then moves the flushed offset:
 //! first the segments (of sealed ones the indexes too; those of the active segment are rebuilt by recovery),
 //! then the directory that names them. An error of any sync fences the log: the kernel may have dropped the
 //! pages, so a second sync that succeeds would prove nothing. Source: `LocalLog.roll`, `UnifiedLog.flush`.
@@ -20,6 +20,8 @@ use crate::storage::segment::Segment;
 /// What a flush has to do, noted under the lock.
 struct Flush {
     target: i64,
+    /// Sealed segments that start below this get their indexes synced.
+    indexes_to: i64,
     sealed: Vec<Arc<Segment>>,
     active: Arc<Segment>,
     snapshots: Vec<i64>,
@@ -62,7 +64,7 @@ impl Log {
         Ok(())
     }
 
-    /// Makes everything appended so far durable, and moves the recovery point to the log end. Gives it.
+    /// Makes everything appended so far durable, and moves the flushed offset to the log end. Gives it.
     pub fn flush(&self, now: Timestamp) -> Result<i64, LogError> {
         self.flush_up_to(i64::MAX, now)
     }
@@ -78,19 +80,20 @@ impl Log {
         let flush_ms = self.config.load().flush_ms;
         let state = self.lock();
         matches!(state.health, Health::Open)
-            && (state.recovery_point < state.active().base_offset()
-                || (state.recovery_point < state.log_end_offset && now.since_ms(state.last_flush) >= flush_ms))
+            && (state.indexes_flushed_to < state.active().base_offset()
+                || (state.flushed_offset < state.log_end_offset && now.since_ms(state.last_flush) >= flush_ms))
     }
 
-    /// Makes everything below `offset` durable (the log end at most). Gives the recovery point.
+    /// Makes everything below `offset` durable (the log end at most). Gives the flushed offset.
     pub fn flush_up_to(&self, offset: i64, now: Timestamp) -> Result<i64, LogError> {
-        // One at a time: a second one must not move the recovery point past names the first still syncs.
+        // One at a time: a second one must not move the flushed offset past names the first still syncs.
         let _alone = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         let job = {
             let mut state = self.lock_open()?;
             let target = offset.min(state.log_end_offset);
-            if target <= state.recovery_point && !state.is_new {
-                return Ok(state.recovery_point);
+            let sealed_below = target.min(state.active().base_offset());
+            if target <= state.flushed_offset && state.indexes_flushed_to >= sealed_below && !state.is_new {
+                return Ok(state.flushed_offset);
             }
             state.plan_flush(target)
         };
@@ -105,14 +108,15 @@ impl Log {
                 return Err(state.fence(error));
             }
             state.dir_is_dirty |= job.dir_is_dirty;
-            return Ok(state.recovery_point);
+            return Ok(state.flushed_offset);
         }
         if state.truncations == job.truncations {
-            state.recovery_point = state.recovery_point.max(job.target.min(state.log_end_offset));
+            state.flushed_offset = state.flushed_offset.max(job.target.min(state.log_end_offset));
+            state.indexes_flushed_to = state.indexes_flushed_to.max(job.indexes_to);
             state.last_flush = now;
         }
         state.is_new &= !job.is_new;
-        Ok(state.recovery_point)
+        Ok(state.flushed_offset)
     }
 
     /// `flush.messages`: after an append.
@@ -122,7 +126,7 @@ impl Log {
         }
         let unflushed = {
             let state = self.lock_open()?;
-            state.log_end_offset - state.recovery_point
+            state.log_end_offset - state.flushed_offset
         };
         if unflushed >= config.flush_messages {
             self.flush(now)?;
@@ -190,15 +194,17 @@ impl Log {
 
 impl State {
     fn plan_flush(&mut self, target: i64) -> Flush {
-        let from = self.segments.floor_index(self.recovery_point).unwrap_or(0);
+        let point = self.recovery_point();
+        let from = self.segments.floor_index(point).unwrap_or(0);
         let all = self.segments.all();
         let sealed = all[from..all.len() - 1].iter().filter(|segment| segment.base_offset() < target);
         let recent = self.snapshots.iter().copied();
         Flush {
             target,
+            indexes_to: target.min(self.active().base_offset()),
             sealed: sealed.cloned().collect(),
             active: self.active().clone(),
-            snapshots: recent.filter(|offset| *offset > self.recovery_point).collect(),
+            snapshots: recent.filter(|offset| *offset > point).collect(),
             dir: self.dir.clone(),
             // A name made while the sync runs makes it dirty again.
             dir_is_dirty: std::mem::take(&mut self.dir_is_dirty),

@@ -25,7 +25,7 @@ pub struct LogOffsets {
     /// Offset of the next record.
     pub log_end_offset: i64,
     /// Below it everything is on disk.
-    pub recovery_point: i64,
+    pub flushed_offset: i64,
 }
 
 /// An offset found by timestamp.
@@ -48,7 +48,7 @@ impl Log {
             last_stable_offset: state.last_stable_offset(),
             high_watermark: state.high_watermark,
             log_end_offset: state.log_end_offset,
-            recovery_point: state.recovery_point,
+            flushed_offset: state.flushed_offset,
         }
     }
 
@@ -73,8 +73,13 @@ impl Log {
     }
 
     /// Below it everything is on disk.
+    pub fn flushed_offset(&self) -> i64 {
+        self.lock().flushed_offset
+    }
+
+    /// Where recovery has to start after a crash: what the checkpoint says. Not above the flushed offset.
     pub fn recovery_point(&self) -> i64 {
-        self.lock().recovery_point
+        self.lock().recovery_point()
     }
 
     /// Sets the high watermark, clamped to log start and log end; gives what it became (followers, and when a

@@ -82,7 +82,13 @@ struct Wanted {
 impl Log {
     /// Finds the batches from `offset` on, at most `max_bytes` of them; with `min_one` the first batch whole,
     /// even if it is larger. `OffsetOutOfRange` outside of log start and log end.
-    pub fn read(&self, offset: i64, max_bytes: usize, bound: Bound, min_one: bool) -> Result<Slice, LogError> {
+    pub fn read(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        bound: Bound,
+        min_one: bool,
+    ) -> Result<Slice, LogError> {
         let mut wanted = self.lock_open()?.note_read(offset, bound)?;
         for index in wanted.first..=wanted.last {
             let segment = &wanted.segments[index];

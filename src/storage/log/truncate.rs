@@ -33,13 +33,14 @@ impl Log {
         }
         state.truncations += 1;
         state.recent.clear();
-        // The bytes that replace what goes are not on disk yet: the recovery point falls first.
-        state.recovery_point = state.recovery_point.min(offset);
+        // The bytes that replace what goes are not on disk yet: the flushed offset falls first.
+        state.flushed_offset = state.flushed_offset.min(offset);
         let cut = self.cut_segments(state, offset, config.file_delete_delay_ms, now);
         cut.map_err(|error| state.fence(error))?;
         let end = state.active().read_next_offset();
         state.log_end_offset = end.map_err(|error| state.fence(error))?.max(state.active().base_offset());
-        state.recovery_point = state.recovery_point.min(state.log_end_offset);
+        state.flushed_offset = state.flushed_offset.min(state.log_end_offset);
+        state.indexes_flushed_to = state.indexes_flushed_to.min(state.active().base_offset());
         state.log_start_offset = state.log_start_offset.min(state.log_end_offset);
         let trimmed = state.epochs.truncate_from_end(offset);
         trimmed.map_err(|error| state.fence(error))?;
@@ -76,7 +77,7 @@ impl Log {
     ) -> Result<(), LogError> {
         state.truncations += 1;
         state.recent.clear();
-        state.recovery_point = state.recovery_point.min(offset);
+        state.flushed_offset = state.flushed_offset.min(offset);
         let all = state.segments.split_off(0);
         let replaced = (|| {
             for segment in all.iter().rev() {
@@ -94,7 +95,8 @@ impl Log {
         state.dir_is_dirty = true;
         state.log_end_offset = offset;
         state.log_start_offset = offset;
-        state.recovery_point = offset;
+        state.flushed_offset = offset;
+        state.indexes_flushed_to = offset;
         let cleared = state.epochs.clear().and_then(|()| self.drop_snapshots(state, |_| true));
         cleared.map_err(|error| state.fence(error))?;
         state.producers = ProducerState::starting_at(offset);

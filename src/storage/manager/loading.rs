@@ -60,7 +60,7 @@ struct Task {
     partition: TopicPartition,
     kind: DirKind,
     dir: PathBuf,
-    recovery_point: i64,
+    recovery_point: Option<i64>,
     log_start_offset: i64,
     is_clean: bool,
 }
@@ -84,7 +84,10 @@ impl LogManager {
                 })
             };
             let running: Vec<_> = dirs.into_iter().map(load).collect();
-            running.into_iter().map(|thread| thread.join().expect("loading panics in no known case")).collect()
+            running
+                .into_iter()
+                .map(|thread| thread.join().expect("loading panics in no known case"))
+                .collect()
         });
         for (dir, loaded) in results {
             match loaded {
@@ -143,12 +146,14 @@ impl LogManager {
             dir: task.dir.clone(),
             config: config(&task.partition.topic),
             is_clean: task.is_clean,
-            recovery_point: task.recovery_point,
+            recovery_point: task.recovery_point.unwrap_or(0),
+            recovery_point_is_unknown: task.recovery_point.is_none(),
             log_start_offset: task.log_start_offset,
             now,
         };
         let log = load(&request, &|bytes| progress(LoadProgress::Recovered(bytes)));
-        let log = Arc::new(log.map_err(|error| DirLoad::Offline(format!("{}: {error}", task.dir.display())))?);
+        let log =
+            Arc::new(log.map_err(|error| DirLoad::Offline(format!("{}: {error}", task.dir.display())))?);
         self.admit(task, log)?;
         progress(LoadProgress::Loaded);
         Ok(())
@@ -194,8 +199,8 @@ impl LogManager {
                         offsets.get(&partition).copied().unwrap_or(0)
                     };
                     tasks.push(Task {
-                        recovery_point: offset(&recovery_points),
-                        log_start_offset: offset(&log_starts),
+                        recovery_point: recovery_points.as_ref().map(offset),
+                        log_start_offset: log_starts.as_ref().map_or(0, offset),
                         partition,
                         kind,
                         dir: path,
@@ -207,14 +212,14 @@ impl LogManager {
         Ok(tasks)
     }
 
-    /// A damaged checkpoint counts as absent: more is recovered, nothing is lost.
-    fn read_checkpoint(&self, dir: &Path, file: &str) -> io::Result<BTreeMap<TopicPartition, i64>> {
+    /// A checkpoint; `None` for a damaged one: then more is recovered, and nothing is lost.
+    fn read_checkpoint(&self, dir: &Path, file: &str) -> io::Result<Option<BTreeMap<TopicPartition, i64>>> {
         match read_offsets(self.fs(), &dir.join(file)) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 tracing::warn!(%error, "checkpoint ignored");
-                Ok(BTreeMap::new())
+                Ok(None)
             }
-            other => other,
+            other => other.map(Some),
         }
     }
 }

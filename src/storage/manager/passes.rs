@@ -9,9 +9,7 @@ use std::sync::Arc;
 use super::LogManager;
 use crate::clock::Timestamp;
 use crate::protocol::ids::TopicPartition;
-use crate::storage::checkpoint::{
-    HIGH_WATERMARK_FILE, LOG_START_FILE, RECOVERY_POINT_FILE, write_offsets,
-};
+use crate::storage::checkpoint::{HIGH_WATERMARK_FILE, LOG_START_FILE, RECOVERY_POINT_FILE, write_offsets};
 use crate::storage::dirs::LogDir;
 use crate::storage::log::Log;
 use crate::storage::log_error::LogError;
@@ -143,7 +141,8 @@ fn close_all(logs: &[Arc<Log>], threads: usize, now: Timestamp) -> Result<(), Lo
         let running: Vec<_> = logs.chunks(share).map(|part| scope.spawn(move || close(part))).collect();
         let mut result = Ok(());
         for thread in running {
-            let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("a panic while closing").into()));
+            let ended =
+                thread.join().unwrap_or_else(|_| Err(io::Error::other("a panic while closing").into()));
             result = result.and(ended);
         }
         result

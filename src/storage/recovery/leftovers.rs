@@ -11,9 +11,7 @@ use std::sync::Arc;
 
 use crate::storage::batch_scan::BatchScan;
 use crate::storage::fs::{Fs, Open};
-use crate::storage::segment_names::{
-    CLEANED_SUFFIX, DELETED_SUFFIX, SWAP_SUFFIX, SegmentFile, segment_path,
-};
+use crate::storage::segment_names::{CLEANED_SUFFIX, DELETED_SUFFIX, SWAP_SUFFIX, SegmentFile, segment_path};
 
 /// The file names in a partition directory, sorted.
 pub(super) struct Names {
@@ -82,7 +80,8 @@ pub(super) fn settle(fs: &Arc<dyn Fs>, dir: &Path) -> io::Result<Names> {
     }
     let base = |plain: &str| SegmentFile::parse(plain).map(|(_, base)| base);
     let least_cleaned = names.with_suffix(CLEANED_SUFFIX).filter_map(|(_, plain)| base(plain)).min();
-    let is_incomplete = |plain: &str| least_cleaned.is_some_and(|least| base(plain).is_none_or(|b| b >= least));
+    let is_incomplete =
+        |plain: &str| least_cleaned.is_some_and(|least| base(plain).is_none_or(|b| b >= least));
     for (name, plain) in names.with_suffix(SWAP_SUFFIX) {
         if is_incomplete(plain) {
             remove_if_there(fs, &dir.join(name))?;

@@ -58,7 +58,8 @@ enum Asked {
     Join,
     Sync,
     Heartbeat,
-    Commit(Vec<(usize, i64)>),
+    /// Values by partition; the generation they are sent in, and the newest one known to be in use.
+    Commit(Vec<(usize, i64)>, i32, i32),
     Fetch,
     Leave,
 }
@@ -216,9 +217,12 @@ impl Churn {
             commit_timestamp: None,
         };
         let partitions = values.iter().map(partition).collect();
+        // Now and then one that has slept through a generation.
+        let generation = client.generation - i32::from(client.generation > 1 && self.random.u32(0..10) == 0);
+        let newest = self.handed_out.last_key_value().map_or(0, |(generation, _)| *generation);
         let command = Command::OffsetCommit(OffsetCommit {
             group_id: "g".into(),
-            generation_id: client.generation,
+            generation_id: generation,
             member_id: client.member_id.clone(),
             group_instance_id: client.instance.clone(),
             retention_ms: None,
@@ -226,7 +230,7 @@ impl Churn {
             topics: vec![CommitTopic { name: "t".into(), partitions }],
         });
         if !values.is_empty() {
-            self.send(index, Asked::Commit(values), command);
+            self.send(index, Asked::Commit(values, generation, newest), command);
         }
     }
 
@@ -260,9 +264,10 @@ impl Churn {
                     self.failed(index, ErrorCode::RebalanceInProgress);
                 }
                 (Asked::Heartbeat, Reply::Heartbeat(error)) => self.failed(index, error),
-                (Asked::Commit(values), Reply::OffsetCommit(topics)) => {
+                (Asked::Commit(values, generation, newest), Reply::OffsetCommit(topics)) => {
                     for ((partition, value), (_, error)) in values.into_iter().zip(&topics[0].partitions) {
                         if error.is_none() {
+                            assert!(generation >= newest, "a commit of generation {generation} in {newest}");
                             self.acknowledged[partition] = self.acknowledged[partition].max(value);
                         }
                     }

@@ -4,7 +4,7 @@
 //! a multi-read only reads, and neither holds another multi, so decoding does not recurse further.
 
 use super::code::OpCode;
-use super::records::Acl;
+use super::records::{Acl, CreateMode};
 use super::wire::{Field, Reader, WireError, Writer, record};
 use bytes::Bytes;
 
@@ -321,6 +321,16 @@ impl Request {
         self.is_write() && !matches!(self, Request::SetAcl(_) | Request::Multi(_))
     }
 
+    /// Inside a multi, ZooKeeper refuses unknown flags while it reads.
+    fn check_flags(&self) -> Result<(), WireError> {
+        let flags = match self {
+            Request::Create(r) | Request::Create2(r) | Request::CreateContainer(r) => r.flags,
+            _ => return Ok(()),
+        };
+        let known = CreateMode::from_flags(flags).map(drop);
+        known.ok_or(WireError::BadValue { what: "create mode", value: flags })
+    }
+
     fn is_multi_read(&self) -> bool {
         matches!(self, Request::GetData(_) | Request::GetChildren(_))
     }
@@ -358,6 +368,7 @@ fn decode_multi(reader: &mut Reader<'_>, allowed: fn(&Request) -> bool) -> Resul
         if !allowed(&request) {
             return Err(WireError::UnknownOp(header.op));
         }
+        request.check_flags()?;
         ops.push(request);
     }
 }

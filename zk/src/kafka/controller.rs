@@ -32,14 +32,14 @@ pub struct ActiveController {
 
 /// The active controller, if there is one.
 pub async fn active(store: &dyn Store) -> Result<Option<ActiveController>, KafkaError> {
-    let Some(found) = store.get(CONTROLLER).await? else { return Ok(None) };
+    let Some(found) = retry::read(|| store.get(CONTROLLER)).await? else { return Ok(None) };
     let node = ControllerNode::decode(&found.data)?;
     Ok(Some(ActiveController { node, version: found.stat.version, owner: found.stat.ephemeral_owner }))
 }
 
 /// The controller epoch and the version of its node, if there ever was a controller.
 pub async fn epoch(store: &dyn Store) -> Result<Option<Guard>, KafkaError> {
-    match store.get(CONTROLLER_EPOCH).await? {
+    match retry::read(|| store.get(CONTROLLER_EPOCH)).await? {
         Some(found) => Ok(Some(Guard { epoch: decode_epoch(&found.data)?, version: found.stat.version })),
         None => Ok(None),
     }

@@ -14,7 +14,7 @@ use bytes::{Buf, BytesMut};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -25,6 +25,8 @@ use tracing::debug;
 
 /// A connection without a session is closed after this time.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer gets this long to take its last answers.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes asked of the socket at once, and the buffer an idle connection may keep.
 const READ_BYTES: usize = 8 << 10;
 const KEPT_BYTES: usize = 64 << 10;
@@ -99,7 +101,15 @@ async fn converse(
         Box::new(Client { session: 0, address, identities: Vec::new(), outbox, received: 0, sent: 0 });
     shared.tell(Message::Connect { id, client, request })?;
     let drained = Notify::new();
-    let mut writer = AnswerWriter { write, answers, backlog: backlog.clone(), writing: 0, drained: &drained };
+    let mut writer = AnswerWriter {
+        write,
+        answers,
+        backlog: backlog.clone(),
+        writing: 0,
+        patience: Duration::from_millis(shared.options.grant(i32::MAX) as u64),
+        deadline: None,
+        drained: &drained,
+    };
     let reading = read_requests(frames, id, shared, &backlog, &drained);
     let result = tokio::select! {
         result = reading => result,
@@ -204,6 +214,10 @@ struct AnswerWriter<'a> {
     backlog: Backlog,
     /// Weight of what is being written.
     writing: usize,
+    /// How long a write may wait for the peer.
+    patience: Duration,
+    /// When a connection that was closed is given up.
+    deadline: Option<Instant>,
     drained: &'a Notify,
 }
 
@@ -219,11 +233,27 @@ impl AnswerWriter<'_> {
                 next = if writer.len() < WRITE_BYTES { self.answers.try_recv().ok() } else { None };
             }
             self.writing = weight;
-            self.write.write_all(&writer.into_bytes()).await?;
+            self.send(&writer.into_bytes()).await?;
             self.backlog.sub(std::mem::take(&mut self.writing));
             self.drained.notify_one();
         }
         self.write.shutdown().await
+    }
+
+    /// Writes all of `bytes`. A peer that takes nothing for as long as any session may be silent, or does not take
+    /// the rest soon after the pipeline closed the connection, is given up: else it would hold memory for ever.
+    async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            if self.answers.is_closed() {
+                let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + FAREWELL_TIMEOUT);
+                if Instant::now() > deadline {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            }
+            let written = timeout(self.patience, self.write.write(bytes)).await??;
+            bytes = &bytes[written..];
+        }
+        Ok(())
     }
 
     /// Gives back what was never written.

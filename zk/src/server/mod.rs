@@ -90,7 +90,8 @@ impl Options {
     }
 }
 
-/// A running server. Dropping it ends it as a crash would, except that it waits for a write in progress.
+/// A running server. Dropping it ends it as a crash would, except that it waits for a write in progress; its address
+/// is free when the runtime has run once more. [`Server::stop`] waits for that too.
 pub struct Server {
     shared: Arc<Shared>,
     accepting: tokio::task::JoinHandle<()>,
@@ -140,6 +141,8 @@ impl Server {
     /// Answers what was received, then ends. Sessions stay, and may be attached to after a restart.
     pub async fn stop(mut self) -> io::Result<()> {
         self.accepting.abort();
+        // It ends as cancelled; what matters is that the address is free.
+        let _ = (&mut self.accepting).await;
         let pipeline = self.pipeline.take();
         // A pipeline that has ended needs no telling.
         let _ = self.shared.pipeline.send(Message::Stop);

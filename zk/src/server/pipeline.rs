@@ -65,6 +65,7 @@ pub(super) struct Pipeline {
     /// The thread that writes a snapshot, if one does.
     snapshot: Option<JoinHandle<()>>,
     next_reap_ms: i64,
+    no_expiry_before_ms: i64,
     failed: Option<String>,
     /// For messages to itself, from the thread that writes a snapshot.
     inbox: Sender<Message>,
@@ -115,6 +116,7 @@ impl Pipeline {
             storage,
             start,
             snapshot: None,
+            no_expiry_before_ms: 0,
             failed: None,
             inbox,
             shared_counts,
@@ -133,7 +135,11 @@ impl Pipeline {
 
     fn work(&mut self, inbox: &Receiver<Message>) {
         loop {
-            let mut stop = match inbox.recv_timeout(self.patience()) {
+            let patience = self.patience();
+            let planned_ms = self.steady_ms() + patience.as_millis() as i64;
+            let first = inbox.recv_timeout(patience);
+            self.forgive(planned_ms);
+            let mut stop = match first {
                 Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -151,7 +157,9 @@ impl Pipeline {
             if self.failed.is_none() {
                 self.tick();
             }
+            let before_ms = self.steady_ms();
             self.commit();
+            self.forgive(before_ms);
             if stop.is_some() {
                 info!(zxid = self.tree.last_zxid(), "stopped");
                 return;
@@ -164,11 +172,22 @@ impl Pipeline {
         self.start.elapsed().as_millis() as i64
     }
 
+    /// This server itself was late by more than a tick (stopped, or waiting for the disk): sessions get a tick in which
+    /// to be heard before any of them is called silent.
+    fn forgive(&mut self, planned_ms: i64) {
+        let (now, tick_ms) = (self.steady_ms(), i64::from(self.options.tick_time_ms));
+        if now > planned_ms + tick_ms {
+            warn!(late_ms = now - planned_ms, "the server was held up; no session expires for a tick");
+            self.no_expiry_before_ms = now + tick_ms;
+        }
+    }
+
     fn patience(&self) -> Duration {
         if self.failed.is_some() {
             return Duration::from_secs(3600);
         }
-        let next = self.clock.next_due().map_or(self.next_reap_ms, |due| due.min(self.next_reap_ms));
+        let due = self.clock.next_due().map(|due| due.max(self.no_expiry_before_ms));
+        let next = due.map_or(self.next_reap_ms, |due| due.min(self.next_reap_ms));
         Duration::from_millis((next - self.steady_ms()).max(1) as u64)
     }
 
@@ -325,7 +344,8 @@ impl Pipeline {
     /// Ends sessions whose time is over, and deletes containers and TTL nodes whose time is over.
     fn tick(&mut self) {
         let now = self.steady_ms();
-        for session in self.clock.expired(now) {
+        let expired = if now < self.no_expiry_before_ms { Vec::new() } else { self.clock.expired(now) };
+        for session in expired {
             let owner = self.by_session.get(&session).copied();
             match owner.and_then(|id| self.clients.get(&id)) {
                 // A session of this process lives as long as the process holds it.

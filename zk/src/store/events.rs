@@ -4,10 +4,12 @@
 //! and one [`SessionEvent::Reconnected`] takes their place, which means the same as after a lost connection: read
 //! everything again. Session events are never dropped. Knows nothing of sockets.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+
+use super::StoreError;
 
 /// Events that may wait for a slow owner before its changes are replaced by "read everything again".
 pub const MAX_QUEUED: usize = 65_536;
@@ -93,6 +95,29 @@ impl WatchRoot {
             }
         }
     }
+}
+
+/// Most roots watched at once: the paths a client re-sends after a break must stay far below 128 KiB.
+const MAX_WATCH_ROOTS: usize = 256;
+
+/// Refuses roots that no store can watch beside `known` ones: one path as node and as tree, or too many.
+pub(super) fn check_roots<'a>(
+    known: impl Iterator<Item = &'a WatchRoot>,
+    wanted: &'a [WatchRoot],
+) -> Result<(), StoreError> {
+    let is_tree = |root: &WatchRoot| matches!(root, WatchRoot::Tree { .. });
+    let mut modes = HashMap::new();
+    for root in known.chain(wanted) {
+        if *modes.entry(root.path()).or_insert(is_tree(root)) != is_tree(root) {
+            let what = "is already watched in the other mode".to_owned();
+            return Err(StoreError::Other { path: root.path().to_owned(), what });
+        }
+    }
+    if modes.len() > MAX_WATCH_ROOTS {
+        let what = format!("more than {MAX_WATCH_ROOTS} watches: watch a tree instead");
+        return Err(StoreError::Other { path: "/".to_owned(), what });
+    }
+    Ok(())
 }
 
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! The store: how a broker reads, writes and watches znodes.
 //!
-//! [`Store`] is the only way in; [`remote`] speaks to an ensemble (or to the embedded server) over TCP, a simulator
-//! implements the same trait over a `tree`. Invariants every implementation keeps:
+//! [`Store`] is the only way in; [`remote`] speaks to an ensemble (or to the embedded server) over TCP, [`local`] to the
+//! embedded server in the same process, a simulator implements the same trait over a `tree`. Invariants every implementation keeps:
 //! - requests of one store are applied in the order in which their futures were first polled;
 //! - session events and changes of one [`Events`] come in order on one channel; between two watched roots there is
 //!   no order, so owners read again instead of trusting a sequence;
@@ -10,6 +10,7 @@
 //! Knows nothing of Kafka. Behaviour: ZooKeeper 3.8 (`ZooKeeper`, `ClientCnxn`), KIP-free.
 
 pub mod events;
+pub mod local;
 pub mod recursive;
 pub mod remote;
 pub mod retry;
@@ -21,6 +22,7 @@ use std::task::Poll;
 use bytes::Bytes;
 
 pub use events::{ChangeKind, Event, EventSender, Events, SessionEvent, WatchRoot};
+pub use local::Local;
 pub use recursive::{create_recursive, delete_recursive};
 pub use remote::{Options, Remote};
 
@@ -259,6 +261,13 @@ pub trait Store: Send + Sync {
     /// need not exist). The first event is the state of the session. When this returns, every later change is
     /// delivered, so reading after it misses nothing. One path may be watched either as node or as tree, not both.
     fn watch<'a>(&'a self, roots: &'a [WatchRoot]) -> StoreFuture<'a, Events>;
+}
+
+fn check_size(path: &str, bytes: usize) -> Result<(), StoreError> {
+    if bytes > MAX_REQUEST_BYTES {
+        return Err(StoreError::TooLarge { path: path.to_owned(), bytes });
+    }
+    Ok(())
 }
 
 /// Cuts `ops` into transactions that stay below `limit` bytes each, every one led by `guard` if there is one. Only for

@@ -25,16 +25,14 @@ use zookeeper_client as zk;
 
 use super::events::{Events, WatchRoot};
 use super::{
-    Children, CreateMode, Created, MAX_REQUEST_BYTES, MultiError, Node, Op, OpResult, Stat, Store,
-    StoreError, StoreFuture,
+    Children, CreateMode, Created, MultiError, Node, Op, OpResult, Stat, Store, StoreError, StoreFuture,
+    check_size,
 };
 
 /// Reads bundled into one request by [`Store::get_many`]: bounds the answer's size.
 const READS_PER_REQUEST: usize = 128;
 /// Such requests in flight at once: 8,192 nodes.
 const REQUESTS_PER_WAVE: usize = 64;
-/// Most roots watched at once, so that the paths the crate re-sends stay far below 128 KiB.
-const MAX_WATCH_ROOTS: usize = 256;
 
 /// Who may do what with the nodes this store creates (`zookeeper.set.acl`).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
@@ -455,13 +453,6 @@ fn create_options(mode: CreateMode, acls: &[zk::Acl]) -> zk::CreateOptions<'_> {
         CreateMode::PersistentSequential => zk::CreateMode::PersistentSequential,
     }
     .with_acls(zk::Acls::new(acls))
-}
-
-fn check_size(path: &str, bytes: usize) -> Result<(), StoreError> {
-    if bytes > MAX_REQUEST_BYTES {
-        return Err(StoreError::TooLarge { path: path.to_owned(), bytes });
-    }
-    Ok(())
 }
 
 fn translate(error: zk::Error, path: &str) -> StoreError {

@@ -7,9 +7,9 @@
 use crate::jute::{Acl, ClientInfo, ErrorCode, Id, perms};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use core::net::IpAddr;
 use sha1::{Digest, Sha1};
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Reading for everyone.

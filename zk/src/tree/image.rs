@@ -25,6 +25,9 @@ pub enum ImageError {
     Inconsistent(String),
 }
 
+/// The number of each list in an image.
+type ListNumbers = HashMap<Arc<[Acl]>, i32>;
+
 impl Tree {
     /// Appends the tree to `writer`.
     pub fn write_image(&self, writer: &mut Writer) {
@@ -37,7 +40,7 @@ impl Tree {
             session.timeout_ms.write(writer);
             writer.raw(&session.password);
         }
-        let mut paths: Vec<&Box<str>> = self.nodes.keys().collect();
+        let mut paths: Vec<&str> = self.nodes.keys().map(|path| path.as_ref()).collect();
         paths.sort_unstable();
         let (lists, numbers) = self.number_lists(&paths);
         (lists.len() as i32).write(writer);
@@ -52,7 +55,7 @@ impl Tree {
     }
 
     /// Lists in the order of their first use, and the number of each.
-    fn number_lists(&self, paths: &[&Box<str>]) -> (Vec<Arc<[Acl]>>, HashMap<Arc<[Acl]>, i32>) {
+    fn number_lists(&self, paths: &[&str]) -> (Vec<Arc<[Acl]>>, ListNumbers) {
         let (mut lists, mut numbers) = (Vec::new(), HashMap::new());
         for path in paths {
             let list = &self.nodes[*path].acl;
@@ -111,7 +114,7 @@ impl Tree {
     }
 }
 
-fn write_node(node: &Node, numbers: &HashMap<Arc<[Acl]>, i32>, writer: &mut Writer) {
+fn write_node(node: &Node, numbers: &ListNumbers, writer: &mut Writer) {
     writer.buffer(node.data.as_deref());
     numbers[&node.acl].write(writer);
     node.owner.write(writer);

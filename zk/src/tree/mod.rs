@@ -171,9 +171,8 @@ impl Tree {
     /// Containers that lost their last child and TTL nodes idle beyond their time at `now_ms` (milliseconds since
     /// the epoch), at most `limit`. Give each to [`Tree::reap`]. Source: `ContainerManager.getCandidates`.
     pub fn reapable(&self, now_ms: i64, limit: usize) -> Vec<String> {
-        let due =
-            |path: &&Box<str>| self.nodes.get(path.as_ref()).is_some_and(|node| node.is_reapable(now_ms));
-        self.reaped.iter().filter(due).take(limit).map(|path| path.to_string()).collect()
+        let due = |path: &str| self.nodes.get(path).is_some_and(|node| node.is_reapable(now_ms));
+        self.reaped.iter().filter(|path| due(path)).take(limit).map(|path| path.to_string()).collect()
     }
 
     fn node(&self, path: &str) -> Result<&Node, ErrorCode> {

@@ -150,8 +150,8 @@ impl Tree {
         if path == "/" {
             return Ok(Reply::Number(self.nodes.len() as i32 - 1));
         }
-        let below = |other: &&Box<str>| other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-        Ok(Reply::Number(self.nodes.keys().filter(below).count() as i32))
+        let below = |other: &str| other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        Ok(Reply::Number(self.nodes.keys().filter(|other| below(other)).count() as i32))
     }
 
     fn ephemerals(&self, caller: &Caller<'_>, prefix: Option<&str>) -> Result<Reply, ErrorCode> {

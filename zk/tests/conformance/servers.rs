@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ottla_zk::server::{self, Server};
 use ottla_zk::store::{Options, Remote};
 
 const POM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/peers/zookeeper/pom.xml");
@@ -127,6 +128,86 @@ fn run(command: &mut Command) -> Result<(), String> {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{name} ended with {status}")),
         Err(error) => Err(format!("{name}: {error}")),
+    }
+}
+
+/// The embedded server, on a data directory.
+pub struct EmbeddedServer {
+    pub server: Option<Server>,
+    directory: tempfile::TempDir,
+    port: u16,
+}
+
+impl EmbeddedServer {
+    async fn start() -> EmbeddedServer {
+        let mut server =
+            EmbeddedServer { server: None, directory: tempfile::tempdir().unwrap(), port: free_port() };
+        server.restart().await;
+        server
+    }
+
+    async fn restart(&mut self) {
+        drop(self.server.take());
+        let options = server::Options {
+            listen: ([127, 0, 0, 1], self.port).into(),
+            data_dir: Some(self.directory.path().into()),
+            tick_time_ms: 500,
+            ..server::Options::default()
+        };
+        self.server = Some(Server::start(options).await.unwrap());
+    }
+}
+
+/// A server of either kind.
+pub enum AnyServer {
+    Java(JavaServer),
+    Embedded(EmbeddedServer),
+}
+
+impl AnyServer {
+    /// The embedded one, and the Java one where it can run.
+    pub async fn all() -> Vec<AnyServer> {
+        let embedded = AnyServer::Embedded(EmbeddedServer::start().await);
+        std::iter::once(embedded).chain(JavaServer::start().map(AnyServer::Java)).collect()
+    }
+
+    pub fn port(&self) -> u16 {
+        match self {
+            AnyServer::Java(server) => server.port,
+            AnyServer::Embedded(server) => server.port,
+        }
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            AnyServer::Java(_) => "ZooKeeper 3.9",
+            AnyServer::Embedded(_) => "embedded",
+        }
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        match self {
+            AnyServer::Java(server) => server.kill(),
+            AnyServer::Embedded(server) => drop(server.server.take()),
+        }
+    }
+
+    /// Starts it on the data of before.
+    pub async fn restart(self) -> AnyServer {
+        match self {
+            AnyServer::Java(mut server) => {
+                let restarted = tokio::task::spawn_blocking(move || {
+                    server.restart();
+                    server
+                });
+                AnyServer::Java(restarted.await.unwrap())
+            }
+            AnyServer::Embedded(mut server) => {
+                server.restart().await;
+                AnyServer::Embedded(server)
+            }
+        }
     }
 }
 

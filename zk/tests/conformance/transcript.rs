@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use ottla_zk::server::LocalHandle;
 use ottla_zk::store::{
-    ChangeKind, Children, CreateMode, Event, Events, MultiError, Op, OpResult, SessionEvent, Store,
-    StoreError, WatchRoot, create_recursive, delete_recursive,
+    ChangeKind, Children, CreateMode, Event, Events, Local, MultiError, Op, OpResult, Remote, SessionEvent,
+    Store, StoreError, WatchRoot, create_recursive, delete_recursive,
 };
 
 use crate::servers::session;
@@ -73,21 +74,78 @@ fn delete(path: &str) -> Op {
     Op::Delete { path: path.into(), version: None }
 }
 
-/// The whole story against the server on `port`.
-pub async fn tell(port: u16) -> Vec<String> {
+/// How sessions are opened.
+pub enum Door {
+    /// Over TCP, below a chroot.
+    Tcp { port: u16, chroot: String },
+    /// In the server's process.
+    Local(LocalHandle),
+}
+
+/// An open session.
+enum Session {
+    Tcp(Remote),
+    Local(Local),
+}
+
+impl Session {
+    fn store(&self) -> &dyn Store {
+        match self {
+            Session::Tcp(store) => store,
+            Session::Local(store) => store,
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Session::Tcp(store) => store.close(Duration::from_secs(5)).await,
+            Session::Local(store) => store.close().await,
+        }
+    }
+}
+
+impl Door {
+    async fn open(&self) -> Session {
+        match self {
+            Door::Tcp { port, chroot } => Session::Tcp(session(*port, chroot, Duration::from_secs(6)).await),
+            Door::Local(server) => Session::Local(Local::connect(server, 6_000).await.unwrap()),
+        }
+    }
+}
+
+/// The whole story.
+pub async fn tell(door: &Door) -> Vec<String> {
     let mut transcript = Transcript::default();
-    let story = format!("/story-{}", fastrand::u64(..));
-    let store = session(port, &story, Duration::from_secs(6)).await;
-    nodes(&store, &mut transcript).await;
-    sequences_and_ephemerals(&store, &mut transcript).await;
-    multis(&store, &mut transcript).await;
-    sizes(&store, &mut transcript).await;
-    watches(&store, &mut transcript).await;
-    owners(port, &story, &store, &mut transcript).await;
-    transcript.note("chroot swept", told(delete_recursive(&store, "/a").await, |existed| existed));
-    store.close(Duration::from_secs(5)).await;
+    let open = door.open().await;
+    let store = open.store();
+    nodes(store, &mut transcript).await;
+    sequences_and_ephemerals(store, &mut transcript).await;
+    multis(store, &mut transcript).await;
+    sizes(store, &mut transcript).await;
+    watches(store, &mut transcript).await;
+    owners(door, store, &mut transcript).await;
+    transcript.note("swept", told(delete_recursive(store, "/a").await, |existed| existed));
+    for ephemeral in ["/m/c", "/m/r"] {
+        transcript.note("sweep", told(store.delete(ephemeral, None).await, |()| ()));
+    }
+    kept(store, &mut transcript).await;
+    open.close().await;
     transcript.note("after close", told(store.get("/a").await, |_| ()));
     transcript.0
+}
+
+/// The line of the story that a crash must not change.
+pub async fn what_was_kept(door: &Door) -> String {
+    let mut transcript = Transcript::default();
+    let open = door.open().await;
+    kept(open.store(), &mut transcript).await;
+    open.close().await;
+    transcript.0.remove(0)
+}
+
+async fn kept(store: &dyn Store, transcript: &mut Transcript) {
+    let node = store.get("/m").await.unwrap().unwrap();
+    transcript.note("kept", (node.data, node.stat.version, node.stat.cversion));
 }
 
 async fn nodes(store: &dyn Store, transcript: &mut Transcript) {
@@ -276,14 +334,14 @@ async fn watches(store: &dyn Store, transcript: &mut Transcript) {
     transcript.note("node", changes(store, &mut node, "/end").await);
 }
 
-async fn owners(port: u16, chroot: &str, store: &dyn Store, transcript: &mut Transcript) {
+async fn owners(door: &Door, store: &dyn Store, transcript: &mut Transcript) {
     let mut events = store.watch(&[WatchRoot::tree("/o", 1)]).await.unwrap();
     store.create("/o", b"", CreateMode::Persistent).await.unwrap();
-    let other = session(port, chroot, Duration::from_secs(6)).await;
-    let mine = other.session_id();
-    let made = other.create("/o/e", b"", CreateMode::Ephemeral).await.unwrap();
+    let other = door.open().await;
+    let mine = other.store().session_id();
+    let made = other.store().create("/o/e", b"", CreateMode::Ephemeral).await.unwrap();
     transcript.note("owner", (made.stat.ephemeral_owner == mine, mine != store.session_id()));
-    other.close(Duration::from_secs(5)).await;
+    other.close().await;
     transcript.note("gone with its session", told(store.exists("/o/e").await, |stat| stat.is_none()));
     transcript.note("and told", changes(store, &mut events, "/o/end").await);
 }

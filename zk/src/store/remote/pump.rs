@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use zookeeper_client as zk;
 
 use super::super::events::{self, ChangeKind, Event, EventSender, Events, SessionEvent, WatchRoot};
-use super::{Link, MAX_WATCH_ROOTS, Shared, StoreError, connect_until, enter, translate};
+use super::{Link, Shared, StoreError, connect_until, enter, translate};
 
 /// Pause between attempts to reach a server, or to add watches that were refused.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -208,20 +208,9 @@ impl Pump {
 
     fn enlist(&mut self, command: AddWatch) {
         let known = self.subscribers.iter().chain(self.waiting.iter().map(|(subscriber, ..)| subscriber));
-        let mut all: HashMap<&str, bool> =
-            known.flat_map(|subscriber| &subscriber.roots).map(|root| (root.path(), is_tree(root))).collect();
-        let mut refusal = None;
-        for root in &command.roots {
-            if *all.entry(root.path()).or_insert(is_tree(root)) != is_tree(root) {
-                refusal = Some((root.path().to_owned(), "is already watched in the other mode".to_owned()));
-            }
-        }
-        if all.len() > MAX_WATCH_ROOTS {
-            refusal =
-                Some(("/".to_owned(), format!("more than {MAX_WATCH_ROOTS} watches: watch a tree instead")));
-        }
-        if let Some((path, what)) = refusal {
-            let _gone = command.reply.send(Err(StoreError::Other { path, what }));
+        let known = known.flat_map(|subscriber| &subscriber.roots);
+        if let Err(error) = events::check_roots(known, &command.roots) {
+            let _gone = command.reply.send(Err(error));
             return;
         }
         let (sender, events) = events::channel();
@@ -307,10 +296,6 @@ impl Pump {
             tokio::time::sleep(PAUSE).await;
         }
     }
-}
-
-fn is_tree(root: &WatchRoot) -> bool {
-    matches!(root, WatchRoot::Tree { .. })
 }
 
 /// Hands a watcher's changes on until the session ends (polling it after that would panic).

@@ -1,0 +1,120 @@
+//! The log directories at start: identity, clean or not, every log loaded, with a word on how far it is.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::clock::Clock;
+use crate::config::broker::BrokerConfig;
+use crate::metadata::configs::ConfigCache;
+use crate::protocol::ids::TopicPartition;
+use crate::storage::checkpoint::{HIGH_WATERMARK_FILE, read_offsets};
+use crate::storage::descriptors::Descriptors;
+use crate::storage::dirs::{DirError, LogDir, agreed_broker_id};
+use crate::storage::fs::{Fs, OsFs};
+use crate::storage::log::LogContext;
+use crate::storage::manager::{LoadProgress, LogManager};
+
+/// Descriptors kept open for segments and indexes that are in use, at most.
+const OPEN_FILES_KEPT: u64 = 4096;
+/// Descriptors left for sockets and the rest.
+const OPEN_FILES_SPARED: u64 = 512;
+
+/// How far loading is, for whoever shows it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Partitions found so far.
+    pub found: AtomicU64,
+    /// Partitions loaded.
+    pub loaded: AtomicU64,
+    /// Bytes that recovery has checked.
+    pub recovered_bytes: AtomicU64,
+}
+
+/// The opened directories, not loaded yet.
+pub struct Directories {
+    fs: Arc<dyn Fs>,
+    dirs: Vec<LogDir>,
+}
+
+/// Opens and locks every directory of `log.dirs`. One that cannot be used is told and left out; none left is an error.
+pub fn open(config: &BrokerConfig, cluster_id: &str) -> Result<Directories, String> {
+    let limit = crate::storage::descriptors::raise_limit().unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot raise the limit of open files; going on with the one in force");
+        1024
+    });
+    let kept = limit.saturating_sub(OPEN_FILES_SPARED).clamp(64, OPEN_FILES_KEPT);
+    let fs: Arc<dyn Fs> = Arc::new(Descriptors::new(Arc::new(OsFs), kept as usize));
+    let mut dirs = Vec::new();
+    let mut faults = Vec::new();
+    for path in &config.log_dirs {
+        match LogDir::open(fs.clone(), path.clone(), config.broker_id, cluster_id) {
+            Ok(dir) => dirs.push(dir),
+            Err(error @ DirError::Io { .. }) => {
+                tracing::error!(dir = %path.display(), %error, "a log directory cannot be used and is left out");
+                faults.push(error.to_string());
+            }
+            // Another process's, broker's or cluster's: going on could do damage.
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    if dirs.is_empty() {
+        return Err(format!("no log directory can be used: {}", faults.join("; ")));
+    }
+    Ok(Directories { fs, dirs })
+}
+
+impl Directories {
+    /// The broker id that the directories hold, if any.
+    pub fn broker_id(&self) -> Result<Option<i32>, String> {
+        agreed_broker_id(&self.dirs).map_err(|error| error.to_string())
+    }
+
+    /// Loads every log.
+    pub fn load(
+        mut self,
+        broker_id: i32,
+        config: &BrokerConfig,
+        configs: &ConfigCache,
+        clock: &dyn Clock,
+        progress: &Progress,
+    ) -> Result<(Arc<LogManager>, HashMap<TopicPartition, i64>), String> {
+        let mut marks = HashMap::new();
+        for dir in &mut self.dirs {
+            dir.set_broker_id(broker_id).map_err(|error| error.to_string())?;
+            match read_offsets(&self.fs, &dir.path().join(HIGH_WATERMARK_FILE)) {
+                Ok(read) => marks.extend(read),
+                Err(error) => tracing::warn!(dir = %dir.path().display(), %error,
+                    "the high watermark checkpoint cannot be read; marks start at the log start"),
+            }
+        }
+        let paths: Vec<PathBuf> = self.dirs.iter().map(|dir| dir.path().to_owned()).collect();
+        let context = Arc::new(LogContext::new(self.fs));
+        context
+            .producer_id_expiration_ms
+            .store(config.settings.number("producer.id.expiration.ms"), Ordering::Relaxed);
+        let manager = LogManager::new(context, self.dirs);
+        let threads = config.settings.number("num.recovery.threads.per.data.dir").max(1) as usize;
+        let begun = clock.steady_ms();
+        let note = |step: LoadProgress| {
+            let (counter, by) = match step {
+                LoadProgress::Found(count) => (&progress.found, count as u64),
+                LoadProgress::Loaded => (&progress.loaded, 1),
+                LoadProgress::Recovered(bytes) => (&progress.recovered_bytes, bytes),
+            };
+            counter.fetch_add(by, Ordering::Relaxed);
+        };
+        manager
+            .load_all(&|topic| configs.log_config(topic), threads, clock.now(), &note)
+            .map_err(|error| error.to_string())?;
+        tracing::info!(
+            dirs = ?paths,
+            partitions = progress.loaded.load(Ordering::Relaxed),
+            recovered_mib = progress.recovered_bytes.load(Ordering::Relaxed) >> 20,
+            ms = clock.steady_ms() - begun,
+            "loaded the logs"
+        );
+        Ok((Arc::new(manager), marks))
+    }
+}

@@ -1,0 +1,385 @@
+//! Start and stop of a broker, one line a step (`KafkaServer.startup`, `shutdown`).
+
+use std::collections::HashMap;
+use std::net::ToSocketAddrs;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use ottla_zk::kafka::{self, brokers, cluster};
+use ottla_zk::store::Store;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+
+use super::directories::{self, Progress};
+use super::tasks;
+use crate::admin::Admin;
+use crate::broker::Broker;
+use crate::clock::{Clock, SystemClock};
+use crate::config::broker::BrokerConfig;
+use crate::config::listeners::Endpoint;
+use crate::controller::channel::{Settings as ChannelSettings, Versions};
+use crate::controller::event::Change;
+use crate::controller::machine::Config as ControllerConfig;
+use crate::controller::runner::{self, ControllerHandle};
+use crate::coordinator::directory::{GroupCoordinator, Settings as GroupSettings};
+use crate::coordinator::group::{GroupConfig, ValueVersions};
+use crate::membership::producer_ids::ProducerIds;
+use crate::membership::registration::Registration;
+use crate::membership::watches::{self, Told, Watcher};
+use crate::metadata::cache::MetadataCache;
+use crate::metadata::configs::ConfigCache;
+use crate::metrics::Metrics;
+use crate::net::connection::ConnectionLimits;
+use crate::net::limits::{Limits, Slots};
+use crate::net::listener::{Listener, SocketBuffers, Workers};
+use crate::protocol::ids::{OFFSETS_TOPIC, Uuid};
+use crate::protocol::records::batch::Compression;
+use crate::replication::fetch_session::FetchSessions;
+use crate::replication::replica_manager::ReplicaManager;
+use crate::shutdown::{Stop, Stopper, stop_pair};
+
+/// How long connections may take to finish what they are at when the broker stops.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// A running broker.
+pub struct Running {
+    /// Its parts.
+    pub broker: Arc<Broker>,
+    /// Bound listeners, with real hosts and ports.
+    pub endpoints: Vec<Endpoint>,
+    stopper: Stopper,
+}
+
+/// Starts a broker on an open store. `progress` tells how far loading the logs is; `workers` carry the connections.
+pub async fn start(
+    config: BrokerConfig,
+    store: Arc<dyn Store>,
+    progress: Arc<Progress>,
+    workers: Vec<Handle>,
+) -> Result<Running, String> {
+    let text = |error: kafka::KafkaError| error.to_string();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    kafka::create_top_level(&*store).await.map_err(text)?;
+    let cluster_id = cluster::id_or_create(&*store, &Uuid::random().to_string()).await.map_err(text)?;
+    let opened = {
+        let (config, cluster_id) = (config.clone(), cluster_id.clone());
+        blocking(move || directories::open(&config, &cluster_id)).await??
+    };
+    let broker_id = broker_id(&config, opened.broker_id()?, &store).await?;
+    let configs = Arc::new(ConfigCache::new(config.settings.clone()));
+    let last_change = watches::load_all(&*store, &configs, broker_id).await.map_err(text)?;
+    let (logs, marks) = {
+        let (config, configs, clock, progress) = (config.clone(), configs.clone(), clock.clone(), progress);
+        blocking(move || opened.load(broker_id, &config, &configs, &*clock, &progress)).await??
+    };
+    let (bound, endpoints) = bind(&config).await?;
+    let parts = Parts { config: Arc::new(config), store, clock, configs, broker_id, cluster_id };
+    let replicas =
+        Arc::new(ReplicaManager::new(broker_id, logs, parts.clock.clone(), parts.configs.clone(), marks));
+    let broker = parts.assemble(replicas).await?;
+    let (stopper, stop) = stop_pair();
+    listen(&broker, bound, workers, &stop);
+    register(&broker, endpoints.clone(), last_change, &parts).await?;
+    tasks::start(&broker, &stop);
+    tracing::info!("[KafkaServer id={broker_id}] started");
+    Ok(Running { broker, endpoints, stopper })
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| format!("start-up failed: {error}"))
+}
+
+/// `broker.id`, what the directories say, or a new one from ZooKeeper.
+async fn broker_id(
+    config: &BrokerConfig,
+    on_disk: Option<i32>,
+    store: &Arc<dyn Store>,
+) -> Result<i32, String> {
+    match config.broker_id.or(on_disk) {
+        Some(id) => Ok(id),
+        None => {
+            let reserved = config.settings.number("reserved.broker.max.id") as i32;
+            brokers::generate_id(&**store, reserved).await.map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// Binds every listener, and works out what to advertise.
+async fn bind(config: &BrokerConfig) -> Result<(Vec<(Endpoint, TcpListener)>, Vec<Endpoint>), String> {
+    let mut bound = Vec::new();
+    for endpoint in &config.listeners.bind {
+        let host = if endpoint.host.is_empty() { "0.0.0.0" } else { endpoint.host.as_str() };
+        let port = endpoint.port;
+        let address = (host, port)
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut addresses| addresses.next())
+            .ok_or_else(|| format!("listeners: {endpoint}: the host {host:?} has no address"))?;
+        let open = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(config.settings.number("socket.listen.backlog.size").clamp(50, 65_535) as u32)
+        };
+        let socket = open().map_err(|error| {
+            format!("listeners: cannot listen on {endpoint}: {error}; is another broker using the port?")
+        })?;
+        let port = socket.local_addr().map_err(|error| error.to_string())?.port();
+        bound.push((Endpoint { port, ..endpoint.clone() }, socket));
+    }
+    let advertised = config.listeners.advertised.iter().map(|endpoint| {
+        let real = bound.iter().find(|(bound, _)| bound.listener == endpoint.listener);
+        let port = match (endpoint.port, real) {
+            (0, Some((bound, _))) => bound.port,
+            (port, _) => port,
+        };
+        let host = if endpoint.host.is_empty() { local_host_name() } else { endpoint.host.clone() };
+        Endpoint { host, port, ..endpoint.clone() }
+    });
+    let advertised = advertised.collect();
+    Ok((bound, advertised))
+}
+
+/// The name that Kafka advertises when none is configured (`InetAddress.getLocalHost.getCanonicalHostName`).
+fn local_host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let resolves =
+        (name.as_str(), 0u16).to_socket_addrs().is_ok_and(|mut addresses| addresses.next().is_some());
+    if resolves { name } else { "localhost".to_owned() }
+}
+
+/// What the parts of a broker are made of.
+struct Parts {
+    config: Arc<BrokerConfig>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    configs: Arc<ConfigCache>,
+    broker_id: i32,
+    cluster_id: String,
+}
+
+impl Parts {
+    async fn assemble(&self, replicas: Arc<ReplicaManager>) -> Result<Arc<Broker>, String> {
+        let metadata = Arc::new(MetadataCache::default());
+        let epoch = Arc::new(AtomicI64::new(-1));
+        let offsets_partitions = self.offsets_partitions().await;
+        let groups = GroupCoordinator::new(
+            self.group_settings(),
+            replicas.clone(),
+            self.clock.clone(),
+            Handle::current(),
+            offsets_partitions,
+        );
+        let settings = &self.config.settings;
+        let slots = settings.number("max.incremental.fetch.session.cache.slots").max(0) as usize;
+        Ok(Arc::new(Broker {
+            id: self.broker_id,
+            cluster_id: self.cluster_id.clone(),
+            config: self.config.clone(),
+            configs: self.configs.clone(),
+            clock: self.clock.clone(),
+            admin: Admin {
+                broker_id: self.broker_id,
+                store: self.store.clone(),
+                metadata: metadata.clone(),
+                configs: self.configs.clone(),
+                config: self.config.clone(),
+                clock: self.clock.clone(),
+                creating: Default::default(),
+            },
+            producer_ids: ProducerIds::new(
+                self.broker_id,
+                epoch.clone(),
+                self.config.listeners.inter_broker.clone(),
+                self.config.request_timeout,
+                metadata.clone(),
+            ),
+            metadata,
+            replicas,
+            sessions: FetchSessions::new(slots),
+            groups,
+            store: self.store.clone(),
+            controller: self.controller()?,
+            metrics: Metrics::default(),
+            epoch,
+            feature_epoch: Arc::new(AtomicI64::new(-1)),
+            halt: Notify::new(),
+        }))
+    }
+
+    /// How many partitions `__consumer_offsets` has, or will have.
+    async fn offsets_partitions(&self) -> i32 {
+        let names = [OFFSETS_TOPIC.to_owned()];
+        let stored = kafka::topics::read(&*self.store, &names).await.ok().and_then(|mut topics| topics.pop());
+        let configured = self.config.settings.number("offsets.topic.num.partitions") as i32;
+        stored.and_then(Result::ok).map_or(configured, |topic| topic.node.partitions.len() as i32)
+    }
+
+    fn group_settings(&self) -> GroupSettings {
+        let settings = &self.config.settings;
+        let number = |key: &str| settings.number(key);
+        let int = |key: &str| settings.number(key) as i32;
+        GroupSettings {
+            groups: GroupConfig {
+                min_session_timeout_ms: int("group.min.session.timeout.ms"),
+                max_session_timeout_ms: int("group.max.session.timeout.ms"),
+                max_size: number("group.max.size").max(1) as usize,
+                initial_rebalance_delay_ms: int("group.initial.rebalance.delay.ms"),
+                max_offset_metadata: number("offset.metadata.max.bytes").max(0) as usize,
+                offsets_retention_ms: number("offsets.retention.minutes").saturating_mul(60_000),
+                commit_timeout_ms: number("offsets.commit.timeout.ms"),
+                versions: ValueVersions::default(),
+            },
+            load_buffer: number("offsets.load.buffer.size").max(1) as usize,
+            compression: Compression::from_id(number("offsets.topic.compression.codec").clamp(0, 4) as u8)
+                .unwrap_or(Compression::None),
+        }
+    }
+
+    fn controller(&self) -> Result<ControllerHandle, String> {
+        let settings = &self.config.settings;
+        let protocol = settings.text("inter.broker.protocol.version");
+        let versions = Versions::for_protocol(protocol).ok_or_else(|| {
+            format!("inter.broker.protocol.version = {protocol}: this broker goes back to 2.8; raise it to at least that")
+        })?;
+        let release = |major: u32, minor: u32| {
+            let mut numbers = protocol.split(['.', '-']).filter_map(|part| part.parse::<u32>().ok());
+            (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
+        };
+        Ok(runner::start(runner::Parts {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            config: ControllerConfig {
+                broker_id: self.broker_id,
+                inter_broker_listener: self.config.listeners.inter_broker.clone(),
+                delete_topics: self.config.delete_topics,
+                topic_ids: release(2, 8),
+                leader_recovery: release(3, 2),
+                features: release(2, 7),
+                feature_version: if release(3, 3) { 2 } else { 1 },
+                rebalance: settings.flag("auto.leader.rebalance.enable"),
+                rebalance_interval_ms: settings.number("leader.imbalance.check.interval.seconds") * 1000,
+                imbalance_percentage: settings.number("leader.imbalance.per.broker.percentage") as i32,
+            },
+            channels: ChannelSettings {
+                controller_id: self.broker_id,
+                listener: self.config.listeners.inter_broker.clone(),
+                socket_timeout: self.config.ms("controller.socket.timeout.ms"),
+                request_timeout: self.config.request_timeout,
+                versions,
+            },
+            unclean_by_default: settings.flag("unclean.leader.election.enable"),
+        }))
+    }
+}
+
+fn listen(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: Vec<Handle>, stop: &Stop) {
+    let settings = &broker.config.settings;
+    let number = |key: &str| settings.number(key);
+    let overrides = settings.list("max.connections.per.ip.overrides").into_iter().filter_map(|pair| {
+        let (host, limit) = pair.rsplit_once(':')?;
+        let address = (host, 0u16).to_socket_addrs().ok()?.next()?;
+        Some((address.ip().to_canonical(), limit.trim().parse().ok()?))
+    });
+    let slots = Slots::new(Limits {
+        total: number("max.connections").max(0) as usize,
+        per_ip: number("max.connections.per.ip").max(0) as usize,
+        per_ip_overrides: overrides.collect::<HashMap<_, _>>(),
+    });
+    let buffer =
+        |key: &str| settings.set(key).map(|_| number(key)).filter(|bytes| *bytes > 0).map(|b| b as usize);
+    let workers = Arc::new(Workers::new(workers));
+    for (endpoint, socket) in bound {
+        tracing::info!(listener = %endpoint, "listening");
+        let listener = Listener {
+            name: endpoint.listener.as_str().into(),
+            socket,
+            broker: broker.clone(),
+            slots: slots.clone(),
+            limits: ConnectionLimits {
+                request_max_bytes: number("socket.request.max.bytes") as i32,
+                idle: broker.config.ms("connections.max.idle.ms"),
+            },
+            workers: workers.clone(),
+            stop: stop.clone(),
+            buffers: SocketBuffers {
+                send: buffer("socket.send.buffer.bytes"),
+                receive: buffer("socket.receive.buffer.bytes"),
+            },
+        };
+        tokio::spawn(listener.run());
+    }
+}
+
+/// Registers this broker, and watches from then on.
+async fn register(
+    broker: &Arc<Broker>,
+    endpoints: Vec<Endpoint>,
+    last_change: i64,
+    parts: &Parts,
+) -> Result<(), String> {
+    let events = parts.store.watch(&watches::roots()).await.map_err(|error| error.to_string())?;
+    let hearer = Arc::downgrade(broker);
+    let watcher = Watcher {
+        store: parts.store.clone(),
+        clock: parts.clock.clone(),
+        registration: Registration { broker_id: broker.id, endpoints, rack: parts.config.rack.clone() },
+        configs: parts.configs.clone(),
+        broker_epoch: broker.epoch.clone(),
+        feature_epoch: broker.feature_epoch.clone(),
+        tell: Box::new(move |told| {
+            if let Some(broker) = hearer.upgrade() {
+                hear(&broker, told);
+            }
+        }),
+        last_change,
+    };
+    let (sender, registered) = oneshot::channel();
+    tokio::spawn(watcher.run(events, sender));
+    registered.await.map_err(|_| "the ZooKeeper session ended before this broker was registered".to_owned())
+}
+
+fn hear(broker: &Arc<Broker>, told: Told) {
+    match told {
+        Told::Controller(notice) => broker.controller.notice(notice),
+        Told::TopicConfig(topic) => {
+            broker.replicas.configs_changed(Some(&topic));
+            if broker.configs.log_config(&topic).unclean_leader_election {
+                broker.controller.changed(Change::UncleanOf(topic.into()));
+            }
+        }
+        Told::BrokerConfig => {
+            broker.replicas.configs_changed(None);
+            if broker.configs.layers().get("unclean.leader.election.enable") == Some("true") {
+                broker.controller.changed(Change::UncleanByDefault);
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Stops in order: no new requests, the registration removed, logs flushed and marked clean.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        if let Err(error) = brokers::unregister(&*self.broker.store, self.broker.id).await {
+            tracing::warn!(%error, "the registration stays until the ZooKeeper session ends");
+        }
+        self.stopper.stop();
+        self.broker.groups.stop();
+        tokio::time::sleep(DRAIN).await;
+        let broker = self.broker.clone();
+        let threads = broker.config.settings.number("num.recovery.threads.per.data.dir").max(1) as usize;
+        let failures =
+            tokio::task::spawn_blocking(move || broker.replicas.logs.shutdown(threads, broker.clock.now()))
+                .await;
+        match failures {
+            Ok(failures) if failures.is_empty() => {
+                tracing::info!("[KafkaServer id={}] shut down", self.broker.id)
+            }
+            Ok(failures) => tracing::error!(?failures, "not every log directory was closed cleanly"),
+            Err(error) => tracing::error!(%error, "the logs were not closed cleanly"),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `ottla config check FILE`: what a broker would say of its configuration, without starting one.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+
+use crate::config::broker::BrokerConfig;
+use crate::config::load::{Settings, from_override, from_properties, from_toml};
+
+/// Commands on configuration files.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Checks a server.properties or a TOML file.
+    Check {
+        /// The file.
+        file: PathBuf,
+        /// Sets a key, over the file: key=value.
+        #[arg(long = "override", value_name = "KEY=VALUE")]
+        overrides: Vec<String>,
+    },
+}
+
+impl Config {
+    /// Runs the command.
+    pub fn run(self) -> Result<(), String> {
+        let Config::Check { file, overrides } = self;
+        let (config, warnings) = load(Some(&file), &overrides, &[])?;
+        for warning in &warnings {
+            println!("warning: {warning}");
+        }
+        println!(
+            "{}: {} keys set, {} warnings; a broker would start with it",
+            file.display(),
+            config.settings.all_set().count(),
+            warnings.len()
+        );
+        Ok(())
+    }
+}
+
+/// A configuration file is at most this large.
+const FILE_MAX: u64 = 1 << 20;
+
+/// Reads a configuration: `defaults`, then the file, then the overrides.
+pub fn load(
+    file: Option<&Path>,
+    overrides: &[String],
+    defaults: &[(&str, String)],
+) -> Result<(BrokerConfig, Vec<String>), String> {
+    let mut pairs: Vec<(String, String)> =
+        defaults.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    if let Some(file) = file {
+        pairs.extend(read(file)?);
+    }
+    for text in overrides {
+        pairs.push(from_override(text)?);
+    }
+    let explain = |error: crate::config::load::ConfigErrors| match file {
+        Some(file) => format!("{} cannot be used:\n{error}", file.display()),
+        None => error.to_string(),
+    };
+    let (settings, warnings) = Settings::from_pairs(pairs).map_err(explain)?;
+    let config = BrokerConfig::from_settings(settings).map_err(explain)?;
+    Ok((config, warnings))
+}
+
+fn read(file: &Path) -> Result<Vec<(String, String)>, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let size = std::fs::metadata(file).map_err(|error| wrong(&error))?.len();
+    if size > FILE_MAX {
+        return Err(wrong(&format!("{size} bytes are too much for a configuration file")));
+    }
+    let bytes = std::fs::read(file).map_err(|error| wrong(&error))?;
+    let pairs = match file.extension().is_some_and(|extension| extension == "toml") {
+        true => std::str::from_utf8(&bytes).map_err(|error| error.to_string()).and_then(from_toml),
+        false => from_properties(&bytes),
+    };
+    pairs.map_err(|error| wrong(&error))
+}
