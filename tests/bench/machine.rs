@@ -49,6 +49,16 @@ pub fn busy_seconds() -> io::Result<(f64, f64)> {
     Ok((at(0) + at(1) + at(2) + at(5) + at(6), at(7)))
 }
 
+/// Leaves `bytes` of free memory that the host has already backed with its own.
+///
+/// A virtual machine gives free pages back to its host, and the next one to touch them pays for getting them
+/// again: several times the cost of an append, for whichever broker happens to come first after a pause. So
+/// before a sample that fills pages, the benchmark touches as many as the sample may take, and frees them.
+pub fn touch_free_memory(bytes: u64) {
+    let pages = vec![1u8; bytes as usize];
+    drop(std::hint::black_box(pages));
+}
+
 /// Median time of appending 4 KiB and syncing them.
 fn fdatasync_p50_ms(dir: &Path) -> io::Result<f64> {
     let path = dir.join("fdatasync");

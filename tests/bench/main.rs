@@ -60,6 +60,10 @@ struct Options {
     /// CPU-seconds of the broker in a sample; 10 for figures to publish.
     #[arg(long, default_value_t = 3.0)]
     cpu_seconds: f64,
+    /// GB that a sample of producing may write, if it does not come to its CPU-seconds; 6 for figures to
+    /// publish. One and a quarter of it must be free memory.
+    #[arg(long, default_value_t = 2)]
+    gigabytes: u64,
     /// Seconds of each latency measurement; 60 for figures to publish.
     #[arg(long, default_value_t = 10)]
     latency_seconds: u64,
@@ -126,7 +130,7 @@ impl Options {
                 cpu_s: self.cpu_seconds,
                 wall: Duration::from_secs_f64(5.0 * self.cpu_seconds),
                 warm_up: Duration::from_millis(500),
-                bytes: 40 << 30,
+                bytes: self.gigabytes * 1_000_000_000,
             },
             warm_ups: 6,
             fill_bytes: 512 << 20,
@@ -144,7 +148,7 @@ impl Options {
                 cpu_s: 0.3,
                 wall: seconds(2),
                 warm_up: Duration::from_millis(100),
-                bytes: 1 << 30,
+                bytes: 500_000_000,
             },
             warm_ups: 1,
             fill_bytes: 64 << 20,

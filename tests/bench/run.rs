@@ -286,7 +286,9 @@ impl<'a> Run<'a> {
         for (id, shape) in FETCH.iter().filter(|_| plan.groups.contains(&Group::Fetch)) {
             create(&broker, id)?;
             load::fill(broker.port, id, *shape, plan.fill_bytes)?;
-            self.warm_up(peer, id, |_| sample::take(broker.pid(), fetch::fetch(broker.port, id), length))?;
+            self.warm_up(peer, id, |_| {
+                sample::take(broker.pid(), fetch::fetch(broker.port, id), read(length))
+            })?;
         }
         Ok(broker)
     }
@@ -321,9 +323,17 @@ fn create(broker: &Broker, name: &str) -> io::Result<()> {
     topics::create(broker.port, &[topic], TOPIC_LIMIT)
 }
 
+/// The length of a sample that reads, and so fills no pages.
+fn read(length: Length) -> Length {
+    Length { bytes: u64::MAX, ..length }
+}
+
 /// A sample of producing to a topic made for it and deleted after it.
 fn written(broker: &Broker, topic: &str, shape: Shape, length: Length) -> io::Result<Sample> {
     create(broker, topic)?;
+    if !shape.one_record {
+        machine::touch_free_memory(length.bytes + length.bytes / 4);
+    }
     let sample = sample::take(broker.pid(), load::produce(broker.port, topic, shape), length)?;
     topics::delete(broker.port, topic)?;
     // Time for the files to go, for all alike.

@@ -25,7 +25,7 @@ pub struct Length {
     pub wall: Duration,
     /// Load before the sample begins.
     pub warm_up: Duration,
-    /// It ends after this many bytes in any case: what the disk and page cache should take.
+    /// It ends after this many bytes in any case: what it may take of disk and page cache.
     pub bytes: u64,
 }
 
