@@ -58,11 +58,11 @@ struct Options {
     #[arg(long, default_value_t = 1)]
     partition_rounds: usize,
     /// CPU-seconds of the broker in a sample; 10 for figures to publish.
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 2.0)]
     cpu_seconds: f64,
     /// GB that a sample of producing may write, if it does not come to its CPU-seconds; 6 for figures to
     /// publish. One and a quarter of it must be free memory.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 1)]
     gigabytes: u64,
     /// Seconds of each latency measurement; 60 for figures to publish.
     #[arg(long, default_value_t = 10)]
@@ -117,6 +117,12 @@ impl Options {
         self.dir.clone().unwrap_or_else(|| target().join("bench/data"))
     }
 
+    /// Keys that both brokers get beside those of every run. The default session timeout of 18 s is most
+    /// of a smoke test's time.
+    fn extra(&self) -> &'static str {
+        if self.quick { "zookeeper.session.timeout.ms=4000\n" } else { "" }
+    }
+
     fn plan(&self) -> Plan {
         let seconds = Duration::from_secs;
         let mut peers = self.brokers.clone();
@@ -131,11 +137,12 @@ impl Options {
                 wall: Duration::from_secs_f64(5.0 * self.cpu_seconds),
                 warm_up: Duration::from_millis(500),
                 bytes: self.gigabytes * 1_000_000_000,
+                ready_pages: true,
             },
             warm_ups: 6,
             fill_bytes: 512 << 20,
             latency: seconds(self.latency_seconds),
-            idle: seconds(5),
+            idle: seconds(3),
             partitions: self.partitions,
         };
         if !self.quick {
@@ -149,6 +156,7 @@ impl Options {
                 wall: seconds(2),
                 warm_up: Duration::from_millis(100),
                 bytes: 500_000_000,
+                ready_pages: true,
             },
             warm_ups: 1,
             fill_bytes: 64 << 20,
@@ -169,7 +177,7 @@ fn target() -> PathBuf {
 fn measure(options: &Options) -> io::Result<bool> {
     let plan = options.plan();
     let jars = options.jars.clone().unwrap_or_else(|| target().join("peers/jars"));
-    let stand = Stand::new(&options.dir(), &jars, &plan.peers)?;
+    let stand = Stand::new(&options.dir(), &jars, &plan.peers, options.extra())?;
     let began = Instant::now();
     let mut run = Run::new(&plan, &stand);
     run.all()?;
@@ -180,6 +188,7 @@ fn measure(options: &Options) -> io::Result<bool> {
         "plan": format!("{plan:?}"),
         "quick": options.quick,
         "durability": "replicated",
+        "extra_config": options.extra(),
         "topic": { "partitions": load::PARTITIONS, "replication": 1, "settings": topics::THROWN_AWAY },
     });
     let text = report::text(&results, &about);

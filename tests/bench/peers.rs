@@ -136,17 +136,19 @@ pub struct Broker {
 pub struct Stand {
     dir: PathBuf,
     jars: PathBuf,
+    /// Lines of `server.properties` beside those of every run.
+    extra: &'static str,
     zookeeper: Option<(Process, u16)>,
 }
 
 impl Stand {
     /// A stand with its files under `dir`, which is emptied. ZooKeeper is started if a peer needs it.
-    pub fn new(dir: &Path, jars: &Path, peers: &[Peer]) -> io::Result<Stand> {
+    pub fn new(dir: &Path, jars: &Path, peers: &[Peer], extra: &'static str) -> io::Result<Stand> {
         if dir.exists() {
             fs::remove_dir_all(dir)?;
         }
         fs::create_dir_all(dir)?;
-        let mut stand = Stand { dir: dir.to_owned(), jars: jars.to_owned(), zookeeper: None };
+        let mut stand = Stand { dir: dir.to_owned(), jars: jars.to_owned(), extra, zookeeper: None };
         if peers.iter().any(|peer| *peer != Peer::Null) {
             fetch_jars(jars)?;
             stand.zookeeper = Some(stand.start_zookeeper()?);
@@ -229,8 +231,9 @@ impl Stand {
              log.dirs={}\n\
              offsets.topic.replication.factor=1\n\
              transaction.state.log.replication.factor=1\n\
-             transaction.state.log.min.isr=1\n",
-            dir.join("logs").display()
+             transaction.state.log.min.isr=1\n{}",
+            dir.join("logs").display(),
+            self.extra
         );
         fs::write(dir.join("server.properties"), config)?;
         fs::write(dir.join("log4j.properties"), LOG4J)

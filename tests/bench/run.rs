@@ -275,7 +275,7 @@ impl<'a> Run<'a> {
         let mut broker = self.stand.start(peer, peer.name())?;
         broker.await_metadata()?;
         let plan = self.plan;
-        let length = plan.length;
+        let length = Length { ready_pages: false, ..plan.length };
         for (group, shapes) in [(Group::Produce, PRODUCE), (Group::Requests, REQUESTS)] {
             for (id, shape) in shapes.iter().filter(|_| plan.groups.contains(&group)) {
                 self.warm_up(peer, id, |number| {
@@ -331,7 +331,7 @@ fn read(length: Length) -> Length {
 /// A sample of producing to a topic made for it and deleted after it.
 fn written(broker: &Broker, topic: &str, shape: Shape, length: Length) -> io::Result<Sample> {
     create(broker, topic)?;
-    if !shape.one_record {
+    if !shape.one_record && length.ready_pages {
         machine::touch_free_memory(length.bytes + length.bytes / 4);
     }
     let sample = sample::take(broker.pid(), load::produce(broker.port, topic, shape), length)?;

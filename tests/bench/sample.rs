@@ -27,6 +27,8 @@ pub struct Length {
     pub warm_up: Duration,
     /// It ends after this many bytes in any case: what it may take of disk and page cache.
     pub bytes: u64,
+    /// Whether the pages it will fill are made ready first ([`machine::touch_free_memory`]).
+    pub ready_pages: bool,
 }
 
 /// What was seen.
