@@ -186,8 +186,6 @@ macro_rules! api_table {
             match key {
                 // Boxed, so that a connection's own future stays as small as its hottest handlers.
                 $(ApiKey::$key => api_table!(@call $key, (caller, header), reader, |request, call| $($handler)::+(broker, request, call)),)*
-                #[allow(unreachable_patterns)]
-                _ => Reply::Close(String::new()),
             }
         }
 
@@ -217,9 +215,12 @@ api_table! {
     SyncGroup served sync_group::handle;
     DescribeGroups served describe_groups::handle;
     ListGroups served list_groups::handle;
+    SaslHandshake open refuse::sasl_handshake;
     ApiVersions served api_versions::handle;
     CreateTopics served create_topics::handle;
     DeleteTopics served delete_topics::handle;
+    DeleteRecords served delete_records::handle;
+    InitProducerId served init_producer_id::handle;
     OffsetForLeaderEpoch served offset_for_leader_epoch::handle;
     AddPartitionsToTxn open refuse_transactions::add_partitions_to_txn;
     AddOffsetsToTxn open refuse_transactions::add_offsets_to_txn;
@@ -235,6 +236,10 @@ api_table! {
     DescribeLogDirs served describe_log_dirs::handle;
     SaslAuthenticate open refuse::sasl_authenticate;
     CreatePartitions served create_partitions::handle;
+    CreateDelegationToken open refuse::create_delegation_token;
+    RenewDelegationToken open refuse::renew_delegation_token;
+    ExpireDelegationToken open refuse::expire_delegation_token;
+    DescribeDelegationToken open refuse::describe_delegation_token;
     DeleteGroups served delete_groups::handle;
     ElectLeaders served elect_leaders::handle;
     IncrementalAlterConfigs served incremental_alter_configs::handle;
