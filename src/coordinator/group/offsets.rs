@@ -34,6 +34,14 @@ impl Slot {
         self.in_flight > 0 && self.last_in_flight >= self.void_below
     }
 
+    /// The commit at `offset` counts, unless it is older than what is known or was deleted.
+    fn settle(&mut self, offset: i64, value: OffsetValue) {
+        let newer = self.committed.as_ref().is_none_or(|(at, _)| *at < offset);
+        if newer && offset >= self.void_below {
+            self.committed = Some((offset, value));
+        }
+    }
+
     fn is_live(&self) -> bool {
         self.committed.is_some() || self.is_undecided()
     }
@@ -99,7 +107,7 @@ impl Offsets {
         };
         let slot = slots.entry(partition).or_default();
         slot.in_flight += 1;
-        slot.last_in_flight = offset;
+        slot.last_in_flight = slot.last_in_flight.max(offset);
     }
 
     /// The commit at `offset` is committed: it is what the group has read up to, unless deleted meanwhile.
@@ -111,17 +119,15 @@ impl Offsets {
             return;
         };
         slot.in_flight = slot.in_flight.saturating_sub(1);
-        let newer = slot.committed.as_ref().is_none_or(|(at, _)| *at < offset);
-        if newer && offset >= slot.void_below {
-            slot.committed = Some((offset, value));
-        }
+        slot.settle(offset, value);
         self.forget_empty(topic, partition);
     }
 
-    /// The record at `offset` of a loaded log: committed as far as anybody can tell.
+    /// The record at `offset` counts at once: the log is being loaded, or its transaction is committed.
     pub fn load(&mut self, offset: i64, topic: &Arc<str>, partition: i32, value: OffsetValue) {
-        self.begin(offset, topic, partition);
-        self.commit(offset, topic, partition, value);
+        let slots = self.topics.entry(topic.clone()).or_default();
+        slots.entry(partition).or_default().settle(offset, value);
+        self.forget_empty(topic, partition);
     }
 
     /// A tombstone at `offset`: the partition's offset is gone, and what is in flight before it.
