@@ -81,6 +81,7 @@ impl Offsets {
         self.topics
             .iter()
             .flat_map(|(name, slots)| slots.iter().map(move |(index, slot)| (name, *index, slot)))
+            .filter(|(_, _, slot)| slot.is_live())
     }
 
     /// One partition, if it has an offset or one in flight.
