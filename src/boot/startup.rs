@@ -80,6 +80,7 @@ pub async fn start(
         Arc::new(ReplicaManager::new(broker_id, logs, parts.clock.clone(), parts.configs.clone(), marks));
     let broker = parts.assemble(replicas).await?;
     let (stopper, stop) = stop_pair();
+    tasks::watch_dirs(&broker, &stop);
     listen(&broker, bound, workers, &stop);
     register(&broker, endpoints.clone(), last_change, &parts).await?;
     tasks::start(&broker, &stop);
@@ -300,7 +301,7 @@ fn listen(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: Ve
             slots: slots.clone(),
             limits: ConnectionLimits {
                 request_max_bytes: number("socket.request.max.bytes") as i32,
-                idle: broker.config.ms("connections.max.idle.ms"),
+                idle: u64::try_from(number("connections.max.idle.ms")).ok().map(Duration::from_millis),
             },
             workers: workers.clone(),
             stop: stop.clone(),
