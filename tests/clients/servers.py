@@ -105,8 +105,10 @@ class ZooKeeper(Server):
         (folder / "log4j.properties").write_text(LOG4J.format(level="WARN"))
 
     def command(self):
-        log = f"-Dlog4j.configuration=file:{self.folder}/log4j.properties"
-        return [*JVM, "-Xmx256m", log, "org.apache.zookeeper.server.quorum.QuorumPeerMain", f"{self.folder}/zk.properties"]
+        # It is never killed here, so it need not sync: on a busy disk that takes longer than a session.
+        settings = [f"-Dlog4j.configuration=file:{self.folder}/log4j.properties", "-Dzookeeper.forceSync=no"]
+        main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+        return [*JVM, "-Xmx256m", *settings, main, f"{self.folder}/zk.properties"]
 
     def is_up(self):
         return port_answers(self.port, b"ruok", b"imok")
@@ -190,6 +192,8 @@ class Ottla(Broker):
 
     def __init__(self, folder, binary=paths.OTTLA, **arguments):
         self.binary = binary
+        if not binary.exists():
+            raise Failed(f"there is no {binary}: cargo build --release, or name another with --ottla-bin")
         self.zookeeper_port = paths.free_port()
         super().__init__(folder, **arguments)
 
