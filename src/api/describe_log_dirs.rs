@@ -5,6 +5,7 @@
 //! with KAFKA_STORAGE_ERROR. No topics (null) means all of them; sizes are those of the segments, without indexes.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Answer, Call};
@@ -50,7 +51,7 @@ fn describe(
     dir: &LogDir,
     wanted: Option<&HashSet<(String, i32)>>,
 ) -> DescribeLogDirsResult {
-    let log_dir = dir.path().to_string_lossy().into_owned();
+    let log_dir = absolute(dir).to_string_lossy().into_owned();
     let failed = |code: ErrorCode| DescribeLogDirsResult {
         error_code: code.code(),
         log_dir: log_dir.clone(),
@@ -73,6 +74,12 @@ fn describe(
         usable_bytes: bytes(space.usable),
         ..failed(ErrorCode::None)
     }
+}
+
+/// The directory by the name that clients know it under.
+pub(super) fn absolute(dir: &LogDir) -> PathBuf {
+    // Without a current directory the path as configured is the best there is.
+    std::path::absolute(dir.path()).unwrap_or_else(|_| dir.path().to_path_buf())
 }
 
 fn topics(

@@ -12,6 +12,9 @@ use super::{Answer, Call};
 use crate::broker::Broker;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::alter_client_quotas::{EntityResult, EntryResult};
+use crate::protocol::messages::alter_partition_reassignments::{
+    ReassignablePartitionResponse, ReassignableTopicResponse,
+};
 use crate::protocol::messages::alter_user_scram_credentials::AlterUserScramCredentialsResult;
 use crate::protocol::messages::create_acls::AclCreationResult;
 use crate::protocol::messages::delete_acls::DeleteAclsFilterResult;
@@ -182,22 +185,36 @@ pub async fn describe_delegation_token(
 /// AlterPartitionReassignments: the controller cannot move replicas yet.
 pub async fn alter_partition_reassignments(
     broker: &Arc<Broker>,
-    _request: AlterPartitionReassignmentsRequest,
+    request: AlterPartitionReassignmentsRequest,
     _call: Call<'_>,
 ) -> Answer<AlterPartitionReassignmentsResponse> {
-    Answer::Now(no_reassignment(broker.controller.is_active()))
+    Answer::Now(no_reassignment(broker.controller.is_active(), request))
 }
 
-fn no_reassignment(is_controller: bool) -> AlterPartitionReassignmentsResponse {
-    let (code, message) = match is_controller {
-        true => {
-            (ErrorCode::UnsupportedVersion, Some("this controller does not reassign partitions yet".into()))
-        }
-        false => (ErrorCode::NotController, None),
-    };
+fn no_reassignment(
+    is_controller: bool,
+    request: AlterPartitionReassignmentsRequest,
+) -> AlterPartitionReassignmentsResponse {
+    if !is_controller {
+        return AlterPartitionReassignmentsResponse {
+            error_code: ErrorCode::NotController.code(),
+            error_message: None,
+            ..Default::default()
+        };
+    }
+    // For each partition: the Java client drops the sentence of an error of the whole request.
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|partition| ReassignablePartitionResponse {
+            partition_index: partition.partition_index,
+            error_code: ErrorCode::UnsupportedVersion.code(),
+            error_message: Some("this controller does not reassign partitions yet".into()),
+            ..Default::default()
+        });
+        ReassignableTopicResponse { name: topic.name, partitions: partitions.collect(), ..Default::default() }
+    });
     AlterPartitionReassignmentsResponse {
-        error_code: code.code(),
-        error_message: message,
+        error_message: None,
+        responses: topics.collect(),
         ..Default::default()
     }
 }
@@ -277,6 +294,9 @@ mod tests {
     use super::*;
     use crate::protocol::message::Message;
     use crate::protocol::messages::alter_client_quotas::{EntityData, EntryData};
+    use crate::protocol::messages::alter_partition_reassignments::{
+        ReassignablePartition, ReassignableTopic,
+    };
     use crate::protocol::messages::alter_user_scram_credentials::{
         ScramCredentialDeletion, ScramCredentialUpsertion,
     };
@@ -297,8 +317,13 @@ mod tests {
         in_every_version(|_| no_acls_created(2));
         in_every_version(|_| no_acls_deleted(2));
         in_every_version(|version| no_token_created(CreateDelegationTokenRequest::default(), version));
-        in_every_version(|_| no_reassignment(true));
-        in_every_version(|_| no_reassignment(false));
+        let topic =
+            ReassignableTopic { partitions: vec![ReassignablePartition::default()], ..Default::default() };
+        let moves = AlterPartitionReassignmentsRequest { topics: vec![topic], ..Default::default() };
+        in_every_version(|_| no_reassignment(true, moves.clone()));
+        in_every_version(|_| no_reassignment(false, moves.clone()));
+        let refused = no_reassignment(true, moves);
+        assert_eq!((refused.error_code, refused.responses[0].partitions[0].error_code), (0, 35));
         let entity = EntityData { entity_type: "user".into(), entity_name: None, ..Default::default() };
         let entry = EntryData { entity: vec![entity], ..Default::default() };
         in_every_version(|_| {
