@@ -25,6 +25,7 @@ use crate::controller::machine::Config as ControllerConfig;
 use crate::controller::runner::{self, ControllerHandle};
 use crate::coordinator::directory::{GroupCoordinator, Settings as GroupSettings};
 use crate::coordinator::group::{GroupConfig, ValueVersions};
+use crate::membership::Notice;
 use crate::membership::producer_ids::ProducerIds;
 use crate::membership::registration::Registration;
 use crate::membership::watches::{self, Told, Watcher};
@@ -364,6 +365,8 @@ impl Running {
     /// Stops in order: no new requests, the registration removed, logs flushed and marked clean.
     pub async fn stop(self) {
         tracing::info!("stopping");
+        // First out of office: a controller that sees its own broker leave would take every leadership away.
+        self.broker.controller.notice(Notice::SessionLost);
         if let Err(error) = brokers::unregister(&*self.broker.store, self.broker.id).await {
             tracing::warn!(%error, "the registration stays until the ZooKeeper session ends");
         }

@@ -67,12 +67,16 @@ async fn the_znodes_are_kafkas() {
         topic.is_some_and(|rest| !own_topics.contains(&rest.split('/').next().unwrap_or(rest)))
     };
     // Written by the fixture's other tests: dynamic configurations, producer ids.
-    let about_other_things = ["/config/changes/", "/config/users/", "/config/brokers/", "/latest_producer_id_block"];
+    let about_other_things =
+        ["/config/changes/", "/config/users/", "/config/brokers/", "/latest_producer_id_block"];
     for (path, (data, ephemeral)) in &theirs {
         if about_other_topics(path) || about_other_things.iter().any(|start| path.starts_with(start)) {
             continue;
         }
-        if path.starts_with("/config/clients/") || path.starts_with("/config/ips/") || path.starts_with("/zookeeper") {
+        if path.starts_with("/config/clients/")
+            || path.starts_with("/config/ips/")
+            || path.starts_with("/zookeeper")
+        {
             continue;
         }
         let Some((own, own_ephemeral)) = ours.get(path) else { panic!("{path} is missing") };
@@ -162,7 +166,8 @@ async fn a_topic_grows() {
     let mut client = node.client().await;
     client.create("grows", 1, &[]).await;
     client.produce(("grows", 0), &["kept"]).await;
-    for (count, expected) in [(4, ErrorCode::None), (4, ErrorCode::InvalidPartitions), (2, ErrorCode::InvalidPartitions)]
+    for (count, expected) in
+        [(4, ErrorCode::None), (4, ErrorCode::InvalidPartitions), (2, ErrorCode::InvalidPartitions)]
     {
         let topic = CreatePartitionsTopic {
             name: "grows".to_owned(),
@@ -170,7 +175,8 @@ async fn a_topic_grows() {
             assignments: None,
             ..Default::default()
         };
-        let request = CreatePartitionsRequest { topics: vec![topic], timeout_ms: 20_000, ..Default::default() };
+        let request =
+            CreatePartitionsRequest { topics: vec![topic], timeout_ms: 20_000, ..Default::default() };
         let answer = client.call(3, &request).await;
         assert_eq!(code(answer.results[0].error_code), expected, "to {count}");
     }
@@ -206,7 +212,10 @@ async fn metadata_creates_topics_when_asked() {
             assert_eq!(topic.partitions.len(), 2);
             break;
         }
-        assert!(matches!(code(topic.error_code), ErrorCode::LeaderNotAvailable | ErrorCode::UnknownTopicOrPartition));
+        assert!(matches!(
+            code(topic.error_code),
+            ErrorCode::LeaderNotAvailable | ErrorCode::UnknownTopicOrPartition
+        ));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(seen.len() <= 3, "{seen:?}");
@@ -254,7 +263,8 @@ async fn nonsense_in_znodes_kills_nobody() {
     .await;
     client.produce(("sane", 0), &["after the restart"]).await;
     client.create("later", 1, &[]).await;
-    let kept = session.get("/brokers/topics/broken-topic").await.expect("ZooKeeper answers").expect("it is there");
+    let kept =
+        session.get("/brokers/topics/broken-topic").await.expect("ZooKeeper answers").expect("it is there");
     assert_eq!(&kept.data[..], b"{\"version\":", "what cannot be read is not overwritten");
 }
 
