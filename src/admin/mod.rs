@@ -4,6 +4,8 @@
 
 pub mod assignment;
 pub mod auto_create;
+pub mod config_entries;
+pub mod configs;
 pub mod topics;
 pub mod validation;
 

@@ -3,30 +3,49 @@
 //! Dispatch, ApiVersions, metrics and the support table of README.md derive from it. A handler takes a decoded
 //! request and returns an [`Answer`]; errors are codes inside it. Knows nothing of sockets.
 
+pub mod allocate_producer_ids;
+pub mod alter_configs;
+pub mod alter_partition;
+pub mod alter_replica_log_dirs;
 pub mod api_versions;
+pub mod consumer_group;
+pub mod controlled_shutdown;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
+pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
+pub mod describe_configs;
 pub mod describe_groups;
+pub mod describe_log_dirs;
+pub mod describe_producers;
+pub mod describe_user_scram_credentials;
+pub mod elect_leaders;
 pub mod fetch;
 pub mod fetch_convert;
 pub mod find_coordinator;
 pub mod heartbeat;
+pub mod incremental_alter_configs;
+pub mod init_producer_id;
 pub mod join_group;
 pub mod leader_and_isr;
 pub mod leave_group;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod refuse;
+pub mod refuse_transactions;
 pub mod stop_replica;
 pub mod sync_group;
+pub mod update_features;
 pub mod update_metadata;
 
 use std::net::{IpAddr, SocketAddr};
@@ -176,8 +195,6 @@ macro_rules! api_table {
             match key {
                 // Boxed, so that a connection's own future stays as small as its hottest handlers.
                 $(ApiKey::$key => api_table!(@call $key, (caller, header), reader, |request, call| $($handler)::+(broker, request, call)),)*
-                #[allow(unreachable_patterns)]
-                _ => Reply::Close(String::new()),
             }
         }
 
@@ -197,6 +214,7 @@ api_table! {
     LeaderAndIsr served leader_and_isr::handle;
     StopReplica served stop_replica::handle;
     UpdateMetadata served update_metadata::handle;
+    ControlledShutdown served controlled_shutdown::handle;
     OffsetCommit served offset_commit::handle;
     OffsetFetch served offset_fetch::handle;
     FindCoordinator served find_coordinator::handle;
@@ -206,12 +224,49 @@ api_table! {
     SyncGroup served sync_group::handle;
     DescribeGroups served describe_groups::handle;
     ListGroups served list_groups::handle;
+    SaslHandshake open refuse::sasl_handshake;
     ApiVersions served api_versions::handle;
     CreateTopics served create_topics::handle;
     DeleteTopics served delete_topics::handle;
+    DeleteRecords served delete_records::handle;
+    InitProducerId served init_producer_id::handle;
     OffsetForLeaderEpoch served offset_for_leader_epoch::handle;
+    AddPartitionsToTxn open refuse_transactions::add_partitions_to_txn;
+    AddOffsetsToTxn open refuse_transactions::add_offsets_to_txn;
+    EndTxn open refuse_transactions::end_txn;
+    WriteTxnMarkers open refuse_transactions::write_txn_markers;
+    TxnOffsetCommit open refuse_transactions::txn_offset_commit;
+    DescribeAcls open refuse::describe_acls;
+    CreateAcls open refuse::create_acls;
+    DeleteAcls open refuse::delete_acls;
+    DescribeConfigs served describe_configs::handle;
+    AlterConfigs served alter_configs::handle;
+    AlterReplicaLogDirs open alter_replica_log_dirs::handle;
+    DescribeLogDirs served describe_log_dirs::handle;
+    SaslAuthenticate open refuse::sasl_authenticate;
     CreatePartitions served create_partitions::handle;
+    CreateDelegationToken open refuse::create_delegation_token;
+    RenewDelegationToken open refuse::renew_delegation_token;
+    ExpireDelegationToken open refuse::expire_delegation_token;
+    DescribeDelegationToken open refuse::describe_delegation_token;
     DeleteGroups served delete_groups::handle;
+    ElectLeaders served elect_leaders::handle;
+    IncrementalAlterConfigs served incremental_alter_configs::handle;
+    AlterPartitionReassignments open refuse::alter_partition_reassignments;
+    ListPartitionReassignments served list_partition_reassignments::handle;
     OffsetDelete served offset_delete::handle;
+    DescribeClientQuotas served describe_client_quotas::handle;
+    AlterClientQuotas open refuse::alter_client_quotas;
+    DescribeUserScramCredentials served describe_user_scram_credentials::handle;
+    AlterUserScramCredentials open refuse::alter_user_scram_credentials;
+    AlterPartition served alter_partition::handle;
+    UpdateFeatures served update_features::handle;
+    Envelope served refuse::envelope;
     DescribeCluster served describe_cluster::handle;
+    DescribeProducers served describe_producers::handle;
+    DescribeTransactions open refuse_transactions::describe_transactions;
+    ListTransactions open refuse_transactions::list_transactions;
+    AllocateProducerIds served allocate_producer_ids::handle;
+    ConsumerGroupHeartbeat served consumer_group::heartbeat;
+    ConsumerGroupDescribe served consumer_group::describe;
 }

@@ -108,7 +108,7 @@ pub(super) struct State {
     pub high_watermark: i64,
     /// Batches below this are on disk.
     pub flushed_offset: i64,
-    /// Sealed segments that start below this have their indexes on disk too.
+    /// Segments that start below this have their indexes on disk too.
     pub indexes_flushed_to: i64,
     /// Offsets of the producer snapshots on disk, ascending.
     pub snapshots: Vec<i64>,
@@ -120,6 +120,8 @@ pub(super) struct State {
     pub dir_is_dirty: bool,
     /// The partition directory itself was created since its parent was last synced.
     pub is_new: bool,
+    /// The active segment was cut and not synced since: a crash could bring back what was cut.
+    pub cut_is_dirty: bool,
     /// Rung when this log's directory fails.
     pub failures: Arc<DirFailures>,
     /// Counts truncations: a sync that ran beside one proves nothing.
@@ -162,6 +164,7 @@ impl Log {
             last_flush: now,
             dir_is_dirty: true,
             is_new: true,
+            cut_is_dirty: false,
             failures: context.failures.clone(),
             truncations: 0,
         };
@@ -327,14 +330,15 @@ impl State {
         self.segments.active().expect("a log never lets go of its last segment without adding another")
     }
 
-    /// Where recovery has to start after a crash: at the end of what is on disk, or at the first sealed segment
-    /// whose indexes may not be. (The indexes of the segment that holds the recovery point are rebuilt anyway.)
+    /// Where recovery has to start after a crash, so that it covers every segment whose indexes may not be on
+    /// disk. It rebuilds those of the segment that holds the recovery point and of later ones: so the point lies
+    /// inside the active segment even when all of that is flushed, else a roll would leave the segment behind it.
     pub fn recovery_point(&self) -> i64 {
         let unsynced = self.segments.all().iter().find(|s| s.base_offset() >= self.indexes_flushed_to);
-        let base = unsynced.map_or(i64::MAX, |segment| segment.base_offset());
+        let Some(base) = unsynced.map(|segment| segment.base_offset()) else { return self.flushed_offset };
         match base < self.active().base_offset() {
             true => self.flushed_offset.min(base),
-            false => self.flushed_offset,
+            false => self.flushed_offset.min((self.log_end_offset - 1).max(base)),
         }
     }
 

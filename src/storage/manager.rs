@@ -9,8 +9,6 @@
 mod create;
 mod loading;
 mod passes;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::io;

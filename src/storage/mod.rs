@@ -32,7 +32,7 @@ pub mod sim_fs;
 pub mod time_index;
 pub mod trash;
 pub mod txn_index;
+pub mod validate;
 
 #[cfg(test)]
 mod sample_tests;
-pub mod validate;

@@ -8,6 +8,7 @@ import time
 
 import install
 import paths
+from runs import Failed
 
 PYTHON = str(paths.VENV / "bin" / "python")
 JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", f"{paths.JAVA_CLASSES}:{paths.JARS}/*", "Driver"]
@@ -19,7 +20,7 @@ class Client:
     def __init__(self, command, needs, says_commits=True, empty_header=None):
         self.command = [str(part) for part in command]
         self.needs = needs
-        self.says_commits = says_commits
+        self.says_commits = says_commits  # if not, it commits every 5 s, even what it is still printing
         self.empty_header = empty_header  # what it writes as a header without a value
 
 
@@ -39,10 +40,6 @@ def install_for(names):
     if "kcat" in names:
         install.kcat()
     install.ensure(*{need: None for name in names for need in CLIENTS[name].needs})
-
-
-class Failed(Exception):
-    """What a client or the broker got wrong, in one line."""
 
 
 def flags(options):
@@ -71,6 +68,7 @@ class Member:
     def __init__(self, name, client, folder, **options):
         self.name = name
         self.log = folder / f"{name}.log"
+        self.began = time.monotonic()
         self.pid = None
         self.assigned = set()
         self.tail = b""
@@ -115,12 +113,3 @@ class Member:
             self.process.kill()
             self.process.wait()
         self.lines.close()
-
-
-def wait_until(what, condition, seconds):
-    """Polls `condition` until it holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise Failed(f"after {seconds} s still not: {what()}")
-        time.sleep(0.1)

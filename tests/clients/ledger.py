@@ -7,7 +7,7 @@ import paths
 sys.path.insert(0, str(paths.DRIVERS))
 from common import headers_of, key_of, value_of  # noqa: E402  (the drivers' own definition of the records)
 
-from drivers import Failed
+from runs import Failed
 
 
 class Ledger:
@@ -47,6 +47,15 @@ class Ledger:
             self.run_starts.append((*place, offset))
         self.position[place] = offset + 1
         self.read_by[member] = self.read_by.get(member, 0) + 1
+
+    def ends(self):
+        """One after the last record read of each partition."""
+        ends = {}
+        for topic, records in self.read.items():
+            for partition, offset in records:
+                place = f"{topic}/{partition}"
+                ends[place] = max(offset + 1, ends.get(place, 0))
+        return ends
 
     def count(self):
         """How many different records were read."""

@@ -1,9 +1,8 @@
-"""Where things are: the repository, the cached dependencies, and the folder of one run's logs."""
+"""Where things are: the repository, the cached dependencies, free ports."""
 
 import os
-import socket
 import random
-import tempfile
+import socket
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -16,13 +15,6 @@ NODE = CACHE / "node"
 GO_DRIVER = CACHE / "franz-go-driver"
 JAVA_CLASSES = CACHE / "java"
 OTTLA = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "ottla"
-
-
-def new_run_folder(name):
-    """A fresh folder for the data and the logs of one run."""
-    base = CACHE / "runs"
-    base.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=base))
 
 
 def free_port():

@@ -4,16 +4,15 @@
 import argparse
 import concurrent.futures
 import json
-import shutil
 import signal
 import sys
-from pathlib import Path
+from contextlib import ExitStack
 
 import drivers
 import install
-import paths
 import scenario
 import servers
+from runs import Failed, exit_code, run_folder
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 COLUMNS = ["broker", "zookeeper", "client", "codec", "records", "produce_s", "consume_s", "read_again", "verdict"]
@@ -21,12 +20,10 @@ COLUMNS = ["broker", "zookeeper", "client", "codec", "records", "produce_s", "co
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--broker", choices=["ottla", "kafka"], default="ottla")
-    parser.add_argument("--zookeeper", choices=["embedded", "real"], default="real")
+    servers.add_arguments(parser)
     parser.add_argument("--client", default="all", help="one of " + ", ".join(drivers.CLIENTS) + "; several with commas; or all")
     parser.add_argument("--records", type=int, default=20_000, help="a codec")
     parser.add_argument("--codecs", default=",".join(CODECS))
-    parser.add_argument("--ottla-bin", type=Path, default=paths.OTTLA)
     parser.add_argument("--output", choices=["table", "json"], default="table")
     parser.add_argument("--at-once", type=int, default=4, help="how many clients consume at the same time")
     options = parser.parse_args()
@@ -55,27 +52,22 @@ def for_each(scenarios, phases, at_once):
         list(pool.map(run, scenarios))
 
 
-def run(options, folder, started):
-    """All phases against one broker; everything started is put into `started`, to be stopped by the caller."""
-    zookeeper = None
-    if options.zookeeper == "real":
-        zookeeper = servers.ZooKeeper(folder / "zookeeper")
-        started.append(zookeeper.kill)
-        zookeeper.start()
-    broker = servers.new_broker(options.broker, folder / "broker", zookeeper=zookeeper, binary=options.ottla_bin)
-    started.append(broker.kill)
-    note(f"{broker.name} is up after {broker.start():.1f} s")
-    scenarios = [
-        scenario.Scenario(name, options.codecs, options.records, broker.bootstrap, folder / name) for name in options.clients
-    ]
-    started.extend(each.close for each in scenarios)
-    for_each(scenarios, scenario.BEFORE, options.at_once)
-    note(f"{broker.name} was killed and is back after {broker.restart_after_kill():.1f} s")
-    for_each(scenarios, scenario.BETWEEN, options.at_once)
-    note(f"{broker.name} was killed and is back after {broker.restart_after_kill():.1f} s")
-    for_each(scenarios, scenario.AFTER, options.at_once)
-    if not broker.stop():
-        raise RuntimeError(f"{broker.name} did not stop on SIGTERM")
+def run(options, folder):
+    """All phases against one broker, which is killed and restarted twice."""
+    with servers.running(options.broker, options.zookeeper, folder, options.ottla_bin) as broker, ExitStack() as cleanup:
+        scenarios = [
+            scenario.Scenario(name, options.codecs, options.records, broker.bootstrap, folder / name)
+            for name in options.clients
+        ]
+        for each in scenarios:
+            cleanup.callback(each.close)
+        for_each(scenarios, scenario.BEFORE, options.at_once)
+        note(f"{broker.name} was killed and is back after {broker.restart_after_kill():.1f} s")
+        for_each(scenarios, scenario.BETWEEN, options.at_once)
+        note(f"{broker.name} was killed and is back after {broker.restart_after_kill():.1f} s")
+        for_each(scenarios, scenario.AFTER, options.at_once)
+        if not broker.stop():
+            raise Failed(f"{broker.name} did not stop on SIGTERM")
     about = {"broker": options.broker, "zookeeper": options.zookeeper}
     return [{**about, **row} for each in scenarios for row in each.rows()]
 
@@ -95,21 +87,12 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     install.ensure("peers")
     drivers.install_for(options.clients)
-    folder = paths.new_run_folder(f"{options.broker}-{options.zookeeper}")
-    started, rows = [], []
-    try:
-        rows = run(options, folder, started)
+    with run_folder(f"{options.broker}-{options.zookeeper}") as folder:
+        rows = run(options, folder)
         show(rows, options.output)
-    finally:
-        for stop in reversed(started):
-            stop()
-        failed = not rows or any(row["verdict"] != "ok" for row in rows)
-        if failed:
-            note(f"the logs are in {folder}")
-        else:
-            shutil.rmtree(folder)
-    return 1 if failed else 0
+        if failed := sum(row["verdict"] != "ok" for row in rows):
+            raise Failed(f"{failed} of {len(rows)} lines")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -1,6 +1,6 @@
 """Starts and stops what clients talk to: ZooKeeper, Apache Kafka 3.9 and Ottla. Stops only what it started."""
 
-import os
+import contextlib
 import signal
 import socket
 import struct
@@ -8,10 +8,11 @@ import subprocess
 import time
 
 import paths
+from runs import Failed
 
 START_SECONDS = 60
 # Short, so that a killed Kafka may register again soon: it refuses to start while its old ephemeral znode lives.
-SESSION_MS = 3000
+SESSION_MS = 6000
 JVM = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{paths.JARS}/*"]
 LOG4J = """log4j.rootLogger={level}, out
 log4j.appender.out=org.apache.log4j.ConsoleAppender
@@ -46,10 +47,10 @@ class Server:
             )
         while not self.is_up():
             if self.process.poll() is not None:
-                raise RuntimeError(f"{self.name} ended with {self.process.returncode}: see {self.folder}/{self.name}.log")
+                raise Failed(f"{self.name} ended with {self.process.returncode}: see {self.folder}/{self.name}.log")
             if time.monotonic() - began > START_SECONDS:
                 self.kill()
-                raise RuntimeError(f"{self.name} is not up after {START_SECONDS} s: see {self.folder}/{self.name}.log")
+                raise Failed(f"{self.name} is not up after {START_SECONDS} s: see {self.folder}/{self.name}.log")
             time.sleep(0.05)
         return time.monotonic() - began
 
@@ -104,8 +105,10 @@ class ZooKeeper(Server):
         (folder / "log4j.properties").write_text(LOG4J.format(level="WARN"))
 
     def command(self):
-        log = f"-Dlog4j.configuration=file:{self.folder}/log4j.properties"
-        return [*JVM, "-Xmx256m", log, "org.apache.zookeeper.server.quorum.QuorumPeerMain", f"{self.folder}/zk.properties"]
+        # It is never killed here, so it need not sync: on a busy disk that takes longer than a session.
+        settings = [f"-Dlog4j.configuration=file:{self.folder}/log4j.properties", "-Dzookeeper.forceSync=no"]
+        main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+        return [*JVM, "-Xmx256m", *settings, main, f"{self.folder}/zk.properties"]
 
     def is_up(self):
         return port_answers(self.port, b"ruok", b"imok")
@@ -189,6 +192,8 @@ class Ottla(Broker):
 
     def __init__(self, folder, binary=paths.OTTLA, **arguments):
         self.binary = binary
+        if not binary.exists():
+            raise Failed(f"there is no {binary}: cargo build --release, or name another with --ottla-bin")
         self.zookeeper_port = paths.free_port()
         super().__init__(folder, **arguments)
 
@@ -204,3 +209,25 @@ def new_broker(kind, folder, zookeeper=None, binary=None, **arguments):
     if kind == "kafka":
         return Kafka(folder, zookeeper=zookeeper, **arguments)
     return Ottla(folder, binary=binary or paths.OTTLA, zookeeper=zookeeper, **arguments)
+
+
+@contextlib.contextmanager
+def running(kind, zookeeper_kind, folder, binary=None, **arguments):
+    """A broker that is up, with a real ZooKeeper or its own; at the end both are gone, however it ends."""
+    with contextlib.ExitStack() as cleanup:
+        zookeeper = None
+        if zookeeper_kind == "real":
+            zookeeper = ZooKeeper(folder / "zookeeper")
+            cleanup.callback(zookeeper.kill)
+            zookeeper.start()
+        broker = new_broker(kind, folder / "broker", zookeeper=zookeeper, binary=binary, **arguments)
+        cleanup.callback(broker.kill)
+        broker.start()
+        yield broker
+
+
+def add_arguments(parser):
+    """Which broker a test runs against."""
+    parser.add_argument("--broker", choices=["ottla", "kafka"], default="ottla")
+    parser.add_argument("--zookeeper", choices=["embedded", "real"], default="real", help="Kafka has no embedded one")
+    parser.add_argument("--ottla-bin", type=paths.Path, default=paths.OTTLA)

@@ -81,7 +81,8 @@ fn one_directory_fails_and_only_its_logs_go() {
         fill(&manager, &format!("t{n}"), 3);
     }
     fs.fail_nth(Call::Sync, "/b/", 1);
-    let failures = manager.all().into_iter().filter_map(|log| log.flush(NOW).err().map(|e| (log.log_dir(), e)));
+    let failures =
+        manager.all().into_iter().filter_map(|log| log.flush(NOW).err().map(|e| (log.log_dir(), e)));
     let failures: Vec<_> = failures.collect();
     assert_eq!(failures.len(), 1);
     assert!(failures[0].1.is_fatal_for_dir());
@@ -146,12 +147,23 @@ fn garbled_small_files_cost_time_not_records() {
         "/a/x-0/00000000000000000024.timeindex",
     ];
     for path in small_files {
-        for garbage in [&b""[..], b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", b"garbage that is no file of Kafka's", &[0xff; 48]] {
+        for garbage in [
+            &b""[..],
+            b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            b"garbage that is no file of Kafka's",
+            &[0xff; 48],
+        ] {
             let fs = SimFs::new(8);
             let manager = loaded(&fs, &["/a"]).unwrap();
             let log = manager.get_or_create(&partition("x"), None, &small(), true, NOW).unwrap();
             for n in 0..30 {
-                log.append_as_leader(&produced(7, 0, n * 2, false, &[b"one", b"two"]), 1, Origin::Client, NOW).unwrap();
+                log.append_as_leader(
+                    &produced(7, 0, n * 2, false, &[b"one", b"two"]),
+                    1,
+                    Origin::Client,
+                    NOW,
+                )
+                .unwrap();
             }
             let before = read_all(&log, 1 << 20);
             let (producers, epochs) = (log.active_producers(), log.epochs());
@@ -200,7 +212,8 @@ fn leftovers_of_deletion_and_compaction_are_settled() {
     write(&fs, &format!("/a/x-0/{:020}.log.deleted", bases[1]), b"old");
     let manager = loaded(&fs, &["/a"]).unwrap();
     assert_eq!(read_all(&manager.get(&partition("x")).unwrap(), 1), before);
-    let names: Vec<String> = fs.list(Path::new("/a/x-0")).unwrap().into_iter().map(|entry| entry.name).collect();
+    let names: Vec<String> =
+        fs.list(Path::new("/a/x-0")).unwrap().into_iter().map(|entry| entry.name).collect();
     assert!(names.iter().all(|name| !name.ends_with(".swap") && !name.ends_with(".deleted")), "{names:?}");
     drop(manager);
     // Not complete: a cleaned file says that the swap files of its group are not to be used.
@@ -210,7 +223,10 @@ fn leftovers_of_deletion_and_compaction_are_settled() {
     write(&fs, &format!("/a/x-0/{:020}.index", 999), b"");
     let manager = loaded(&fs, &["/a"]).unwrap();
     assert_eq!(read_all(&manager.get(&partition("x")).unwrap(), 1), before);
-    assert!(!fs.exists(Path::new("/a/x-0/00000000000000000999.index")).unwrap(), "an index without a segment");
+    assert!(
+        !fs.exists(Path::new("/a/x-0/00000000000000000999.index")).unwrap(),
+        "an index without a segment"
+    );
 }
 
 #[test]

@@ -28,6 +28,7 @@ struct Flush {
     dir: std::path::PathBuf,
     dir_is_dirty: bool,
     is_new: bool,
+    cut_is_dirty: bool,
     truncations: u64,
 }
 
@@ -80,8 +81,10 @@ impl Log {
         let flush_ms = self.config.load().flush_ms;
         let state = self.lock();
         matches!(state.health, Health::Open)
-            && (state.indexes_flushed_to < state.active().base_offset()
-                || (state.flushed_offset < state.log_end_offset && now.since_ms(state.last_flush) >= flush_ms))
+            && (state.cut_is_dirty
+                || state.indexes_flushed_to < state.active().base_offset()
+                || (state.flushed_offset < state.log_end_offset
+                    && now.since_ms(state.last_flush) >= flush_ms))
     }
 
     /// Makes everything below `offset` durable (the log end at most). Gives the flushed offset.
@@ -92,7 +95,8 @@ impl Log {
             let mut state = self.lock_open()?;
             let target = offset.min(state.log_end_offset);
             let sealed_below = target.min(state.active().base_offset());
-            if target <= state.flushed_offset && state.indexes_flushed_to >= sealed_below && !state.is_new {
+            let is_dirty = state.is_new || state.cut_is_dirty || state.indexes_flushed_to < sealed_below;
+            if target <= state.flushed_offset && !is_dirty {
                 return Ok(state.flushed_offset);
             }
             state.plan_flush(target)
@@ -113,6 +117,7 @@ impl Log {
         if state.truncations == job.truncations {
             state.flushed_offset = state.flushed_offset.max(job.target.min(state.log_end_offset));
             state.indexes_flushed_to = state.indexes_flushed_to.max(job.indexes_to);
+            state.cut_is_dirty = false;
             state.last_flush = now;
         }
         state.is_new &= !job.is_new;
@@ -140,7 +145,7 @@ impl Log {
             segment.sync_batches()?;
             segment.sync_indexes()?;
         }
-        if job.target > job.active.base_offset() {
+        if job.target > job.active.base_offset() || job.cut_is_dirty {
             job.active.sync_batches()?;
         }
         let snapshots = job.snapshots.iter().map(|offset| snapshot_path(&job.dir, *offset));
@@ -179,6 +184,7 @@ impl Log {
         let synced = state.active().sync_indexes();
         let synced = synced.and_then(|()| self.fs().sync_dir(&state.dir));
         synced.map_err(|error| state.fence(error))?;
+        state.indexes_flushed_to = i64::MAX;
         state.health = Health::Closed;
         Ok(())
     }
@@ -209,6 +215,7 @@ impl State {
             // A name made while the sync runs makes it dirty again.
             dir_is_dirty: std::mem::take(&mut self.dir_is_dirty),
             is_new: self.is_new,
+            cut_is_dirty: self.cut_is_dirty,
             truncations: self.truncations,
         }
     }

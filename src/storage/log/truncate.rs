@@ -58,6 +58,7 @@ impl Log {
             self.discard(segment, delay_ms, now)?;
         }
         state.active().truncate_to(offset)?;
+        state.cut_is_dirty = true;
         state.dir_is_dirty = true;
         Ok(())
     }

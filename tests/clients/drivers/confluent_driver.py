@@ -52,7 +52,8 @@ def consume(options):
             "group.id": options.group,
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
-            "session.timeout.ms": 6000, "debug": "cgrp,consumer",
+            "session.timeout.ms": 6000,
+            "debug": "cgrp",  # a member that does not come back must have left a trace
         }
     )
 
