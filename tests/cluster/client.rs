@@ -142,8 +142,9 @@ impl Client {
 
     /// One offset by timestamp, special or not.
     pub async fn offset(&mut self, version: i16, at: (&str, i32), timestamp: i64) -> ListOffsetsPartitionResponse {
+        let max_num_offsets = if version == 0 { 10 } else { 1 };
         let partition =
-            ListOffsetsPartition { partition_index: at.1, timestamp, max_num_offsets: 10, ..Default::default() };
+            ListOffsetsPartition { partition_index: at.1, timestamp, max_num_offsets, ..Default::default() };
         let topic =
             ListOffsetsTopic { name: at.0.to_owned(), partitions: vec![partition], ..Default::default() };
         let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
