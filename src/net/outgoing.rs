@@ -101,7 +101,9 @@ fn send_region(stream: &TcpStream, region: &mut FileRegion) -> io::Result<()> {
         let file = region.source.fd().ok_or(io::ErrorKind::Unsupported)?;
         let mut position = region.position;
         static CHUNK: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-        let chunk = *CHUNK.get_or_init(|| std::env::var("OTTLA_SF").ok().and_then(|v| v.parse().ok()).unwrap_or(SENDFILE_MAX));
+        let chunk = *CHUNK.get_or_init(|| {
+            std::env::var("OTTLA_SF").ok().and_then(|v| v.parse().ok()).unwrap_or(SENDFILE_MAX)
+        });
         let count = region.len.min(chunk);
         Ok(rustix::fs::sendfile(stream.as_fd(), file, Some(&mut position), count)?)
     })?;

@@ -31,7 +31,8 @@ pub struct Client(pub Connection);
 impl Client {
     /// Connects.
     pub async fn open(port: u16) -> Client {
-        let connection = Connection::open("127.0.0.1", port, "test", ANSWER).await.expect("the broker accepts");
+        let connection =
+            Connection::open("127.0.0.1", port, "test", ANSWER).await.expect("the broker accepts");
         Client(connection)
     }
 
@@ -44,7 +45,11 @@ impl Client {
     }
 
     /// Asks.
-    pub async fn try_call<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response, CallError> {
+    pub async fn try_call<R: Request>(
+        &mut self,
+        version: i16,
+        request: &R,
+    ) -> Result<R::Response, CallError> {
         self.0.call(version, request, ANSWER).await
     }
 
@@ -141,7 +146,12 @@ impl Client {
     }
 
     /// One offset by timestamp, special or not.
-    pub async fn offset(&mut self, version: i16, at: (&str, i32), timestamp: i64) -> ListOffsetsPartitionResponse {
+    pub async fn offset(
+        &mut self,
+        version: i16,
+        at: (&str, i32),
+        timestamp: i64,
+    ) -> ListOffsetsPartitionResponse {
         let max_num_offsets = if version == 0 { 10 } else { 1 };
         let partition =
             ListOffsetsPartition { partition_index: at.1, timestamp, max_num_offsets, ..Default::default() };
@@ -189,8 +199,7 @@ pub fn batch(values: &[&str]) -> Vec<u8> {
 pub fn batch_with(options: BatchOptions, values: &[&str]) -> Vec<u8> {
     let mut builder = BatchBuilder::new(options);
     for (timestamp, value) in (1000..).zip(values) {
-        let record =
-            NewRecord { timestamp, key: None, value: Some(value.as_bytes()), headers: &[] };
+        let record = NewRecord { timestamp, key: None, value: Some(value.as_bytes()), headers: &[] };
         builder.append(&record).expect("a record fits");
     }
     builder.finish().expect("a batch")

@@ -68,13 +68,18 @@ async fn the_znodes_are_kafkas() {
         topic.is_some_and(|rest| !own_topics.contains(&rest.split('/').next().unwrap_or(rest)))
     };
     // Written by the fixture's other tests: dynamic configurations, producer ids.
-    let about_other_things = ["/config/changes/", "/config/users/", "/config/brokers/", "/latest_producer_id_block"];
+    let about_other_things =
+        ["/config/changes/", "/config/users/", "/config/brokers/", "/latest_producer_id_block"];
     for (path, (data, ephemeral)) in &theirs {
         if about_other_topics(path) || about_other_things.iter().any(|start| path.starts_with(start)) {
             continue;
         }
         // Its broker had an authorizer, which makes its own nodes.
-        if path.starts_with("/kafka-acl") || path.starts_with("/config/clients/") || path.starts_with("/config/ips/") || path.starts_with("/zookeeper") {
+        if path.starts_with("/kafka-acl")
+            || path.starts_with("/config/clients/")
+            || path.starts_with("/config/ips/")
+            || path.starts_with("/zookeeper")
+        {
             continue;
         }
         let Some((own, own_ephemeral)) = ours.get(path) else { panic!("{path} is missing") };
@@ -164,7 +169,8 @@ async fn a_topic_grows() {
     let mut client = node.client().await;
     client.create("grows", 1, &[]).await;
     client.produce(("grows", 0), &["kept"]).await;
-    for (count, expected) in [(4, ErrorCode::None), (4, ErrorCode::InvalidPartitions), (2, ErrorCode::InvalidPartitions)]
+    for (count, expected) in
+        [(4, ErrorCode::None), (4, ErrorCode::InvalidPartitions), (2, ErrorCode::InvalidPartitions)]
     {
         let topic = CreatePartitionsTopic {
             name: "grows".to_owned(),
@@ -172,7 +178,8 @@ async fn a_topic_grows() {
             assignments: None,
             ..Default::default()
         };
-        let request = CreatePartitionsRequest { topics: vec![topic], timeout_ms: 20_000, ..Default::default() };
+        let request =
+            CreatePartitionsRequest { topics: vec![topic], timeout_ms: 20_000, ..Default::default() };
         let answer = client.call(3, &request).await;
         assert_eq!(code(answer.results[0].error_code), expected, "to {count}");
     }
@@ -208,7 +215,10 @@ async fn metadata_creates_topics_when_asked() {
             assert_eq!(topic.partitions.len(), 2);
             break;
         }
-        assert!(matches!(code(topic.error_code), ErrorCode::LeaderNotAvailable | ErrorCode::UnknownTopicOrPartition));
+        assert!(matches!(
+            code(topic.error_code),
+            ErrorCode::LeaderNotAvailable | ErrorCode::UnknownTopicOrPartition
+        ));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(seen.len() <= 3, "{seen:?}");
@@ -256,7 +266,8 @@ async fn nonsense_in_znodes_kills_nobody() {
     .await;
     client.produce(("sane", 0), &["after the restart"]).await;
     client.create("later", 1, &[]).await;
-    let kept = session.get("/brokers/topics/broken-topic").await.expect("ZooKeeper answers").expect("it is there");
+    let kept =
+        session.get("/brokers/topics/broken-topic").await.expect("ZooKeeper answers").expect("it is there");
     assert_eq!(&kept.data[..], b"{\"version\":", "what cannot be read is not overwritten");
 }
 
@@ -282,9 +293,10 @@ async fn a_second_broker_of_the_same_id_waits() {
         }
     );
     started.expect("it takes over once the first is gone");
+    // As a client does: the twin is not controller the moment it is up.
     until("the twin to be controller", async || {
-        (twin.client().await.metadata(&[]).await.controller_id == 1).then_some(())
+        let created = twin.client().await.try_create("second", 1, &[]).await;
+        (created.error_code == 0).then_some(())
     })
     .await;
-    twin.client().await.create("second", 1, &[]).await;
 }

@@ -111,7 +111,8 @@ async fn a_reader_waits_for_enough_or_for_its_time() {
     let (_zk, node) = one(&[]).await;
     let mut client = node.client().await;
     client.create("wait", 1, &[]).await;
-    let poll = |min_bytes, max_wait_ms| FetchRequest { min_bytes, max_wait_ms, ..fetch_request(("wait", 0), 0) };
+    let poll =
+        |min_bytes, max_wait_ms| FetchRequest { min_bytes, max_wait_ms, ..fetch_request(("wait", 0), 0) };
     let begun = Instant::now();
     let answer = client.call(11, &poll(1, 400)).await;
     assert!(begun.elapsed() >= Duration::from_millis(400) && values_of(only(&answer)).is_empty());
@@ -132,12 +133,18 @@ async fn a_reader_waits_for_enough_or_for_its_time() {
     let (mut client, count) = waiting.await.expect("an answer");
     assert!(count == 3 && begun.elapsed() < Duration::from_secs(10), "{count}");
     let begun = Instant::now();
-    let answer = client.call(11, &FetchRequest { max_wait_ms: 10_000, ..fetch_request(("wait", 0), 99) }).await;
+    let answer =
+        client.call(11, &FetchRequest { max_wait_ms: 10_000, ..fetch_request(("wait", 0), 99) }).await;
     assert_eq!(code(only(&answer).error_code), ErrorCode::OffsetOutOfRange);
     assert!(begun.elapsed() < Duration::from_secs(5), "an error does not wait");
 }
 
-async fn session(client: &mut Client, id: i32, epoch: i32, request: FetchRequest) -> (i16, i32, Vec<(i32, usize)>) {
+async fn session(
+    client: &mut Client,
+    id: i32,
+    epoch: i32,
+    request: FetchRequest,
+) -> (i16, i32, Vec<(i32, usize)>) {
     let request = FetchRequest { session_id: id, session_epoch: epoch, ..request };
     let answer = client.call(12, &request).await;
     let mut parts = Vec::new();
@@ -171,8 +178,7 @@ async fn sessions_tell_only_what_is_new() {
     client.produce(("session", 1), &["b"]).await;
     let (_, _, parts) = session(&mut client, id, 2, nothing()).await;
     assert_eq!(parts, [(1, 1)], "only what has news");
-    let forgotten =
-        ForgottenTopic { topic: "session".to_owned(), partitions: vec![1], ..Default::default() };
+    let forgotten = ForgottenTopic { topic: "session".to_owned(), partitions: vec![1], ..Default::default() };
     let forget = FetchRequest { forgotten_topics_data: vec![forgotten], ..nothing() };
     assert_eq!(session(&mut client, id, 3, forget).await.2, []);
     let (error, _, _) = session(&mut client, id, 3, nothing()).await;
@@ -200,9 +206,15 @@ async fn offsets_are_found_by_time() {
     client.produce(at, &["d", "e"]).await;
     for version in 1..=9 {
         let epoch = if version >= 4 { 0 } else { -1 };
-        for (timestamp, offset, found_at) in
-            [(-1, 5, -1), (-2, 0, -1), (0, 0, 1000), (1000, 0, 1000), (1001, 1, 1001), (1002, 2, 1002), (1003, -1, -1)]
-        {
+        for (timestamp, offset, found_at) in [
+            (-1, 5, -1),
+            (-2, 0, -1),
+            (0, 0, 1000),
+            (1000, 0, 1000),
+            (1001, 1, 1001),
+            (1002, 2, 1002),
+            (1003, -1, -1),
+        ] {
             let found = client.offset(version, at, timestamp).await;
             let expected = (0, offset, found_at, if offset < 0 { -1 } else { epoch });
             assert_eq!(

@@ -28,11 +28,15 @@ async fn coordinate(client: &mut Client, group: &str) {
             // Found is not yet loaded.
             let heartbeat = HeartbeatRequest { group_id: group.to_owned(), ..Default::default() };
             let error = code(client.call(3, &heartbeat).await.error_code);
-            !matches!(error, ErrorCode::NotCoordinator | ErrorCode::CoordinatorLoadInProgress | ErrorCode::CoordinatorNotAvailable)
-                && {
-                    let fetched = try_fetch(client, group, ("coordinate", 0)).await;
-                    fetched.is_ok()
-                }
+            !matches!(
+                error,
+                ErrorCode::NotCoordinator
+                    | ErrorCode::CoordinatorLoadInProgress
+                    | ErrorCode::CoordinatorNotAvailable
+            ) && {
+                let fetched = try_fetch(client, group, ("coordinate", 0)).await;
+                fetched.is_ok()
+            }
         };
         if ready {
             return;
@@ -43,8 +47,11 @@ async fn coordinate(client: &mut Client, group: &str) {
 }
 
 fn join(group: &str, member_id: &str, instance: Option<&str>) -> JoinGroupRequest {
-    let protocol =
-        JoinGroupRequestProtocol { name: "range".to_owned(), metadata: Bytes::from_static(b"meta"), ..Default::default() };
+    let protocol = JoinGroupRequestProtocol {
+        name: "range".to_owned(),
+        metadata: Bytes::from_static(b"meta"),
+        ..Default::default()
+    };
     JoinGroupRequest {
         group_id: group.to_owned(),
         session_timeout_ms: 30_000,
@@ -91,14 +98,22 @@ async fn commit(client: &mut Client, version: i16, group: &str, at: (&str, i32),
     };
     let topic =
         OffsetCommitRequestTopic { name: at.0.to_owned(), partitions: vec![partition], ..Default::default() };
-    let request = OffsetCommitRequest { group_id: group.to_owned(), topics: vec![topic], ..Default::default() };
+    let request =
+        OffsetCommitRequest { group_id: group.to_owned(), topics: vec![topic], ..Default::default() };
     code(client.call(version, &request).await.topics[0].partitions[0].error_code)
 }
 
 async fn try_fetch(client: &mut Client, group: &str, at: (&str, i32)) -> Result<i64, ErrorCode> {
-    let topic = OffsetFetchRequestTopics { name: at.0.to_owned(), partition_indexes: vec![at.1], ..Default::default() };
-    let one =
-        OffsetFetchRequestGroup { group_id: group.to_owned(), topics: Some(vec![topic]), ..Default::default() };
+    let topic = OffsetFetchRequestTopics {
+        name: at.0.to_owned(),
+        partition_indexes: vec![at.1],
+        ..Default::default()
+    };
+    let one = OffsetFetchRequestGroup {
+        group_id: group.to_owned(),
+        topics: Some(vec![topic]),
+        ..Default::default()
+    };
     let request = OffsetFetchRequest { groups: vec![one], ..Default::default() };
     let group = client.call(8, &request).await.groups.remove(0);
     match code(group.error_code) {
@@ -125,7 +140,11 @@ async fn members_join_sync_beat_and_leave_in_every_version() {
             ..sync(&group, &first, b"mine")
         };
         let synced = client.call(sync_version, &request).await;
-        assert_eq!((synced.error_code, &synced.assignment[..]), (0, &b"mine"[..]), "SyncGroup v{sync_version}");
+        assert_eq!(
+            (synced.error_code, &synced.assignment[..]),
+            (0, &b"mine"[..]),
+            "SyncGroup v{sync_version}"
+        );
         let beat = |generation_id| HeartbeatRequest {
             group_id: group.clone(),
             generation_id,
@@ -216,7 +235,9 @@ async fn offsets_are_committed_in_every_version_and_survive_a_restart() {
     client.create("read", 10, &[]).await;
     coordinate(&mut client, "reader").await;
     for version in 0..=9 {
-        let code = commit(&mut client, version, "reader", ("read", i32::from(version)), 100 + i64::from(version)).await;
+        let code =
+            commit(&mut client, version, "reader", ("read", i32::from(version)), 100 + i64::from(version))
+                .await;
         if version > 0 {
             assert_eq!(code, ErrorCode::None, "OffsetCommit v{version}");
         } else {
@@ -236,7 +257,8 @@ async fn offsets_are_committed_in_every_version_and_survive_a_restart() {
             ..Default::default()
         };
         let answer = client.call(version, &request).await;
-        let offsets: Vec<i64> = answer.topics[0].partitions.iter().map(|part| part.committed_offset).collect();
+        let offsets: Vec<i64> =
+            answer.topics[0].partitions.iter().map(|part| part.committed_offset).collect();
         assert_eq!(offsets, [103, 105], "OffsetFetch v{version}");
     }
     let partitions = json(&**node.store(), "/brokers/topics/__consumer_offsets").await.expect("the topic");

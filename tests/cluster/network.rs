@@ -213,7 +213,6 @@ async fn a_stop_sends_the_answers_in_flight() {
     stopping.await.expect("it stops");
 }
 
-/// A waiting request longer than the idle time must not make the connection spin.
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_promises_of_a_hundred_megabytes_cost_next_to_nothing() {
     let mut process = Process::dev(&[]).await;
@@ -235,6 +234,7 @@ async fn five_hundred_promises_of_a_hundred_megabytes_cost_next_to_nothing() {
     process.stop().await;
 }
 
+/// A waiting request longer than the idle time must not make the connection spin.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poll_longer_than_the_idle_time_costs_no_processor_time() {
     let mut process = Process::dev(&["connections.max.idle.ms=200"]).await;

@@ -31,7 +31,11 @@ async fn old_producers_and_new_readers() {
         expected.extend(["a", "b"]);
         for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4] {
             let answer = client.produce_as(version, at, -1, compressed_set(magic, codec, &["c", "d"])).await;
-            assert_eq!((answer.error_code, answer.base_offset), (0, expected.len() as i64), "v{version} {codec:?}");
+            assert_eq!(
+                (answer.error_code, answer.base_offset),
+                (0, expected.len() as i64),
+                "v{version} {codec:?}"
+            );
             expected.extend(["c", "d"]);
         }
     }
@@ -92,6 +96,9 @@ async fn formats_and_versions_must_agree() {
     assert_eq!(code(data.error_code), ErrorCode::UnsupportedVersion);
     client.create("zstd-only", 1, &[("compression.type", "zstd")]).await;
     client.produce(("zstd-only", 0), &["a"]).await;
-    assert_eq!(code(client.fetch_as(9, ("zstd-only", 0), 0).await.error_code), ErrorCode::UnsupportedCompressionType);
+    assert_eq!(
+        code(client.fetch_as(9, ("zstd-only", 0), 0).await.error_code),
+        ErrorCode::UnsupportedCompressionType
+    );
     assert_eq!(client.fetch_as(10, ("zstd-only", 0), 0).await.error_code, 0);
 }

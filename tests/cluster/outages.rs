@@ -28,7 +28,8 @@ async fn without_zookeeper_producing_and_fetching_go_on() {
     };
     let before = written.load(Ordering::SeqCst);
     zk.stop().await;
-    until("writes without ZooKeeper", async || (written.load(Ordering::SeqCst) > before + 50).then_some(())).await;
+    until("writes without ZooKeeper", async || (written.load(Ordering::SeqCst) > before + 50).then_some(()))
+        .await;
     assert_eq!(client.values(("goes-on", 0), 0).await[0].1, "x");
     zk.start_again().await;
     until("a topic to be created again", async || {
@@ -80,7 +81,11 @@ async fn an_expired_session_registers_again() {
     .await;
     client.produce(("lives", 0), &["still"]).await;
     client.produce(("after", 0), &["new"]).await;
-    assert_eq!(node.running.as_ref().expect("it runs").broker.epoch(), second.czxid, "the new broker epoch is known");
+    assert_eq!(
+        node.running.as_ref().expect("it runs").broker.epoch(),
+        second.czxid,
+        "the new broker epoch is known"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +138,8 @@ async fn no_zookeeper_at_start_is_one_clear_sentence() {
     assert!(waited >= Duration::from_millis(1400) && waited < Duration::from_secs(10), "{waited:?}");
     // The line on standard error may arrive a moment after the end.
     let errors = until("the sentence", async || {
-        let said: Vec<String> = process.said().into_iter().filter(|line| line.starts_with("ottla: ")).collect();
+        let said: Vec<String> =
+            process.said().into_iter().filter(|line| line.starts_with("ottla: ")).collect();
         (!said.is_empty()).then_some(said)
     })
     .await;

@@ -160,7 +160,8 @@ async fn one_request_for_many_partitions_is_answered_each_on_its_own() {
     client.create("many", 3, &[]).await;
     let mut request = produce_request(("many", 0), -1, batch(&["0"]));
     for index in [2, 7, 1] {
-        let more = produce_request(("many", index), -1, batch(&["x"])).topic_data.remove(0).partition_data.remove(0);
+        let more =
+            produce_request(("many", index), -1, batch(&["x"])).topic_data.remove(0).partition_data.remove(0);
         request.topic_data[0].partition_data.push(more);
     }
     let answer = client.call(9, &request).await;

@@ -37,7 +37,10 @@ async fn a_clean_restart_keeps_everything() {
         for partition in [0, 1] {
             let values = client.values(("kept", partition), 0).await;
             let expected = (0..100).filter(|number| number % 2 == partition).map(|number| number.to_string());
-            assert!(values.into_iter().map(|(_, value)| value).eq(expected), "round {round}, partition {partition}");
+            assert!(
+                values.into_iter().map(|(_, value)| value).eq(expected),
+                "round {round}, partition {partition}"
+            );
         }
     }
 }
@@ -57,7 +60,10 @@ async fn a_kill_loses_nothing_that_was_acknowledged() {
         led(port, "killed").await;
         let values = client.values(("killed", 0), 0).await;
         assert!(values.len() >= acknowledged, "{} of {acknowledged} acknowledged", values.len());
-        assert!(values.iter().enumerate().all(|(at, (offset, _))| at as i64 == *offset), "no gap, no repetition");
+        assert!(
+            values.iter().enumerate().all(|(at, (offset, _))| at as i64 == *offset),
+            "no gap, no repetition"
+        );
         acknowledged = values.len();
         let begun = std::time::Instant::now();
         while begun.elapsed() < Duration::from_millis(500) {
@@ -87,7 +93,9 @@ impl Mount {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Mount(dir));
         }
-        eprintln!("SKIPPED: a disk of {size} cannot be mounted here (root is needed); full disks are NOT tested");
+        eprintln!(
+            "SKIPPED: a disk of {size} cannot be mounted here (root is needed); full disks are NOT tested"
+        );
         None
     }
 
@@ -97,7 +105,11 @@ impl Mount {
 
     fn remount(&self, how: &str) -> bool {
         let options = format!("remount,{how}");
-        Command::new("mount").args(["-o", &options]).arg(self.path()).status().is_ok_and(|status| status.success())
+        Command::new("mount")
+            .args(["-o", &options])
+            .arg(self.path())
+            .status()
+            .is_ok_and(|status| status.success())
     }
 }
 
@@ -235,5 +247,8 @@ async fn topics_roll_and_are_read_across_segments_while_written() {
     }
     ended.store(true, Ordering::SeqCst);
     assert_eq!(reading.await.expect("in order"), 300);
-    assert!(std::fs::read_dir(node.logs().join("rolled-0")).expect("the log").count() > 20, "segments were rolled");
+    assert!(
+        std::fs::read_dir(node.logs().join("rolled-0")).expect("the log").count() > 20,
+        "segments were rolled"
+    );
 }

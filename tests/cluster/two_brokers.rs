@@ -27,7 +27,8 @@ async fn a_second_broker_joins_and_shares_the_work() {
     for node in [&one, &two] {
         until("the topic at each broker", async || {
             let topic = node.client().await.topic("shared").await;
-            (topic.partitions.len() == 4 && topic.partitions.iter().all(|part| part.leader_id > 0)).then_some(())
+            (topic.partitions.len() == 4 && topic.partitions.iter().all(|part| part.leader_id > 0))
+                .then_some(())
         })
         .await;
     }
@@ -63,7 +64,8 @@ async fn a_second_broker_joins_and_shares_the_work() {
     .await;
     two.client().await.produce(("later", 0), &["served"]).await;
     let topic = two.client().await.topic("shared").await;
-    let orphaned = topic.partitions.iter().filter(|part| code(part.error_code) == ErrorCode::LeaderNotAvailable);
+    let orphaned =
+        topic.partitions.iter().filter(|part| code(part.error_code) == ErrorCode::LeaderNotAvailable);
     assert_eq!(orphaned.count(), 2, "a single replica's partitions wait for it");
     // It comes back and leads again.
     one.start_again(&zk).await;

@@ -123,7 +123,10 @@ pub async fn list(store: &dyn Store) -> Result<Vec<LiveBroker>, KafkaError> {
 }
 
 fn readable<T, E: std::fmt::Display>(read: Result<T, E>) -> Option<T> {
-    read.inspect_err(|error| tracing::error!(%error, "a broker's registration cannot be read; it is left out")).ok()
+    read.inspect_err(
+        |error| tracing::error!(%error, "a broker's registration cannot be read; it is left out"),
+    )
+    .ok()
 }
 
 fn live(id: i32, node: &Node) -> Result<LiveBroker, KafkaError> {
