@@ -205,7 +205,14 @@ async fn read_one(store: &dyn Store, op: &ReadOp, unclean_by_default: bool) -> R
         ReadOp::Brokers => {
             Loaded::Brokers(brokers::list(store).await?.into_iter().map(|live| broker_image(&live)).collect())
         }
-        ReadOp::Broker(id) => Loaded::Broker(brokers::get(store, *id).await?.map(|live| broker_image(&live))),
+        ReadOp::Broker(id) => Loaded::Broker(match brokers::get(store, *id).await {
+            Ok(live) => live.map(|live| broker_image(&live)),
+            Err(KafkaError::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(%error, "a broker's registration cannot be read; what was known of it stays");
+                None
+            }
+        }),
         ReadOp::Topics => names(topics::names(store).await?),
         ReadOp::Deletions => names(topics::deletions(store).await?),
         ReadOp::TopicRecords(wanted) => topic_records(store, wanted).await?,

@@ -29,6 +29,8 @@ use crate::shutdown::Stop;
 const ANSWERS_MAX: usize = 128;
 /// What a read asks for at least.
 const READ_MIN: usize = 16 * 1024;
+/// What the first read of a connection asks for.
+const READ_FIRST: usize = 1024;
 /// An idle connection gives its buffer back after this long.
 const BUFFER_IDLE: Duration = Duration::from_secs(1);
 
@@ -222,7 +224,9 @@ impl Connection {
     /// start (`BytesMut` reclaims it once the last frame's slices are gone), which keeps it in the cache.
     fn reserve(&mut self) {
         if self.input.is_empty() {
-            self.input.reserve(self.frame_seen.max(READ_MIN));
+            // Who has not sent a whole request yet gets little: a thousand of them must cost next to nothing.
+            let usual = if self.frame_seen == 0 { READ_FIRST } else { self.frame_seen.max(READ_MIN) };
+            self.input.reserve(usual);
             return;
         }
         let announced = match self.input.get(..4).map(|mut head| head.get_i32()) {
@@ -230,7 +234,7 @@ impl Connection {
             None => READ_MIN,
         };
         let want = announced.min(self.input.len()).max(READ_MIN);
-        if self.input.capacity() - self.input.len() < READ_MIN.min(want) {
+        if self.input.capacity() - self.input.len() < self.input.len() / 4 {
             self.input.reserve(want);
         }
     }

@@ -152,12 +152,9 @@ impl Client {
         at: (&str, i32),
         timestamp: i64,
     ) -> ListOffsetsPartitionResponse {
-        let partition = ListOffsetsPartition {
-            partition_index: at.1,
-            timestamp,
-            max_num_offsets: 10,
-            ..Default::default()
-        };
+        let max_num_offsets = if version == 0 { 10 } else { 1 };
+        let partition =
+            ListOffsetsPartition { partition_index: at.1, timestamp, max_num_offsets, ..Default::default() };
         let topic =
             ListOffsetsTopic { name: at.0.to_owned(), partitions: vec![partition], ..Default::default() };
         let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };

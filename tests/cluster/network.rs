@@ -213,7 +213,6 @@ async fn a_stop_sends_the_answers_in_flight() {
     stopping.await.expect("it stops");
 }
 
-/// A waiting request longer than the idle time must not make the connection spin.
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_promises_of_a_hundred_megabytes_cost_next_to_nothing() {
     let mut process = Process::dev(&[]).await;
@@ -230,11 +229,12 @@ async fn five_hundred_promises_of_a_hundred_megabytes_cost_next_to_nothing() {
     process.client().await.metadata(&[]).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let grown = rss_bytes(process.id()).saturating_sub(before);
-    assert!(grown < 16 << 20, "500 promises cost {} KiB", grown >> 10);
+    assert!(grown < 6 << 20, "500 promises cost {} KiB", grown >> 10);
     assert_eq!(held.len(), 500);
     process.stop().await;
 }
 
+/// A waiting request longer than the idle time must not make the connection spin.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poll_longer_than_the_idle_time_costs_no_processor_time() {
     let mut process = Process::dev(&["connections.max.idle.ms=200"]).await;

@@ -156,6 +156,13 @@ impl Node {
     /// Starts it where it was.
     pub async fn start_again(&mut self, zk: &Zk) {
         self.try_start(zk).await.expect("the broker starts");
+        // Started is not yet told by a controller, and the first broker has to elect itself first.
+        let broker = self.running.as_ref().expect("just started").broker.clone();
+        until("the broker to hear from a controller", async || {
+            let controller = self.client().await.metadata(&[]).await.controller_id;
+            (controller >= 0 && broker.feature_epoch() >= 0).then_some(())
+        })
+        .await;
     }
 
     /// The same, with the error.
@@ -183,7 +190,7 @@ impl Node {
     /// Where clients connect.
     pub fn port(&self) -> u16 {
         let endpoint = &self.running.as_ref().expect("it runs").endpoints[0];
-        u16::try_from(endpoint.port).expect("a bound port")
+        endpoint.port
     }
 
     /// A client of this broker.

@@ -106,9 +106,15 @@ impl Process {
         line.rsplit(':').next().and_then(|port| port.trim().parse().ok()).expect("a port at the line's end")
     }
 
-    /// A client, once it is up.
+    /// A client, once it is up and knows a controller.
     pub async fn client(&mut self) -> Client {
-        Client::open(self.port().await).await
+        let mut client = Client::open(self.port().await).await;
+        let begun = Instant::now();
+        while client.metadata(&[]).await.controller_id < 0 {
+            assert!(begun.elapsed() < PATIENCE, "no controller:\n{}", self.said().join("\n"));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        client
     }
 
     /// SIGKILL.

@@ -52,8 +52,8 @@ async fn a_kill_loses_nothing_that_was_acknowledged() {
     let mut acknowledged = 0;
     for round in 0..2 {
         let mut process = Process::dev_at(dir.path(), &overrides);
+        let mut client = process.client().await;
         let port = process.port().await;
-        let mut client = Client::open(port).await;
         if round == 0 {
             client.create("killed", 1, &[]).await;
         }
