@@ -40,11 +40,16 @@ pub async fn handle(
 }
 
 fn wanted(topics: &[DescribableLogDirTopic]) -> HashSet<(String, i32)> {
-    let partitions = topics.iter().flat_map(|topic| topic.partitions.iter().map(|index| (topic.topic.clone(), *index)));
+    let partitions =
+        topics.iter().flat_map(|topic| topic.partitions.iter().map(|index| (topic.topic.clone(), *index)));
     partitions.collect()
 }
 
-fn describe(logs: &LogManager, dir: &LogDir, wanted: Option<&HashSet<(String, i32)>>) -> DescribeLogDirsResult {
+fn describe(
+    logs: &LogManager,
+    dir: &LogDir,
+    wanted: Option<&HashSet<(String, i32)>>,
+) -> DescribeLogDirsResult {
     let log_dir = dir.path().to_string_lossy().into_owned();
     let failed = |code: ErrorCode| DescribeLogDirsResult {
         error_code: code.code(),
@@ -70,7 +75,11 @@ fn describe(logs: &LogManager, dir: &LogDir, wanted: Option<&HashSet<(String, i3
     }
 }
 
-fn topics(logs: &LogManager, dir: &LogDir, wanted: Option<&HashSet<(String, i32)>>) -> Vec<DescribeLogDirsTopic> {
+fn topics(
+    logs: &LogManager,
+    dir: &LogDir,
+    wanted: Option<&HashSet<(String, i32)>>,
+) -> Vec<DescribeLogDirsTopic> {
     let mut topics: BTreeMap<String, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for log in logs.logs_in(dir.path()) {
         let tp = log.partition();
@@ -117,7 +126,8 @@ mod tests {
 
     #[test]
     fn partitions_are_asked_for_by_topic() {
-        let topic = DescribableLogDirTopic { topic: "t".into(), partitions: vec![0, 2], ..Default::default() };
+        let topic =
+            DescribableLogDirTopic { topic: "t".into(), partitions: vec![0, 2], ..Default::default() };
         let wanted = wanted(&[topic]);
         assert!(wanted.contains(&("t".to_owned(), 2)) && !wanted.contains(&("t".to_owned(), 1)));
     }
