@@ -186,7 +186,7 @@ def dump_log(tools):
     """The files of a stopped broker, read by Kafka's own reader."""
     if not tools.broker.stop():
         raise Failed("the broker did not stop on SIGTERM")
-    files = sorted(tools.broker.data.glob("tools-*/*.log"))
+    files = sorted(tools.broker.logs.glob("tools-*/*.log"))
     arguments = ["--deep-iteration", "--print-data-log", "--files", ",".join(map(str, files))]
     answer = tools.run("kafka-dump-log", *arguments, connect=False)
     values = {int(number) for number in re.findall(r"payload: value (\d+)$", answer, re.MULTILINE)}
@@ -196,7 +196,7 @@ def dump_log(tools):
         raise Failed(f"kafka-dump-log: codecs {codecs}, {len(missing)} records missing beyond the ten that were deleted")
     if re.search(r"isvalid: false|Found .* exception|Could not read", answer):
         raise Failed("kafka-dump-log found damage: see tools.log")
-    indexes = sorted(tools.broker.data.glob("tools-*/*.index")) + sorted(tools.broker.data.glob("tools-*/*.timeindex"))
+    indexes = sorted(tools.broker.logs.glob("tools-*/*.index")) + sorted(tools.broker.logs.glob("tools-*/*.timeindex"))
     answer = tools.run("kafka-dump-log", "--index-sanity-check", "--files", ",".join(map(str, indexes)), connect=False)
     if answer.count("passed sanity check") + answer.count("is empty") != len(indexes):
         raise Failed(f"kafka-dump-log --index-sanity-check: {answer[-600:]}")
