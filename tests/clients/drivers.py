@@ -11,7 +11,8 @@ import paths
 from runs import Failed
 
 PYTHON = str(paths.VENV / "bin" / "python")
-JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", f"{paths.JAVA_CLASSES}:{paths.JARS}/*", "Driver"]
+JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m"]
+JAVA += ["-cp", f"{paths.JAVA_CLASSES}:{paths.JARS}/*", "Driver"]
 
 
 class Client:

@@ -72,7 +72,7 @@ class Scenario:
         self.committed = dict(self.ledger.committed) if self.client.says_commits else self.ledger.ends()
         if not self.committed:
             raise Failed("nothing was committed before the broker was killed")
-        member = self.join("member-4", 0)
+        self.join("member-4", 0)
         expected = self.early_records * len(self.codecs)
         self.wait(lambda: f"{expected} records read: {self.ledger.count()}", lambda: self.ledger.count() >= expected)
         self.consume_s += time.monotonic() - began

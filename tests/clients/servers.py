@@ -123,6 +123,7 @@ class Broker(Server):
         self.port = port or paths.free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.data = data or folder / "data"
+        self.logs = self.data  # where the directories of partitions are
         self.config = folder / "server.properties"
         self.config.write_text("".join(f"{key}={value}\n" for key, value in self.properties(overrides).items()))
 
@@ -196,12 +197,14 @@ class Ottla(Broker):
             raise Failed(f"there is no {binary}: cargo build --release, or name another with --ottla-bin")
         self.zookeeper_port = paths.free_port()
         super().__init__(folder, **arguments)
+        if not self.zookeeper:
+            self.logs = self.data / "logs"
 
     def command(self):
         if self.zookeeper:
             return [str(self.binary), "start", "--config", str(self.config)]
         ports = ["--port", str(self.port), "--zookeeper-port", str(self.zookeeper_port)]
-        return [str(self.binary), "dev", "--data", str(self.data), *ports]
+        return [str(self.binary), "dev", "--data", str(self.data), *ports, "--override", "num.partitions=6"]
 
 
 def new_broker(kind, folder, zookeeper=None, binary=None, **arguments):
