@@ -177,8 +177,11 @@ mod tests {
         };
         assert!(fits(&[], &both, false) && !fits(&[], &both, true));
         let alice = component(USER, 0, Some("alice"));
-        assert!(fits(&[alice.clone()], &both, false) && !fits(&[alice.clone()], &both, true));
-        assert!(fits(&[alice.clone()], &user, true));
+        assert!(
+            fits(std::slice::from_ref(&alice), &both, false)
+                && !fits(std::slice::from_ref(&alice), &both, true)
+        );
+        assert!(fits(std::slice::from_ref(&alice), &user, true));
         let default_client = component(CLIENT_ID, 1, None);
         assert!(fits(&[alice.clone(), default_client], &both, true));
         assert!(!fits(&[component(USER, 0, Some("bob"))], &user, false));
