@@ -270,3 +270,32 @@ api_table! {
     ConsumerGroupHeartbeat served consumer_group::heartbeat;
     ConsumerGroupDescribe served consumer_group::describe;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_every_api_once_and_the_map_lists_the_open_ones() {
+        let keys: Vec<ApiKey> = TABLE.iter().map(|(key, _)| *key).collect();
+        assert_eq!(keys, ApiKey::ALL, "one row an API, in Kafka's order");
+        let map = include_str!("../README.md");
+        let section = map.split("## APIs that are open").nth(1).and_then(|rest| rest.split("\n## ").next());
+        let section = section.expect("the map has the section");
+        for (key, status) in TABLE {
+            // Families are named in one word there.
+            let family = match key {
+                ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => "ACLs",
+                ApiKey::CreateDelegationToken
+                | ApiKey::RenewDelegationToken
+                | ApiKey::ExpireDelegationToken
+                | ApiKey::DescribeDelegationToken => "delegation tokens",
+                ApiKey::AlterUserScramCredentials => "SCRAM changes",
+                key => key.name(),
+            };
+            let is_listed = section.contains(family);
+            let only_in_part = *key == ApiKey::InitProducerId;
+            assert_eq!(is_listed && !only_in_part, *status == "open", "{} in src/README.md", key.name());
+        }
+    }
+}

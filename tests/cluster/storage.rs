@@ -15,7 +15,9 @@ use super::processes::Process;
 async fn led(port: u16, topic: &str) {
     until("the partition to be led again", async || {
         let topic = Client::open(port).await.topic(topic).await;
-        topic.partitions.iter().all(|part| part.error_code == 0).then_some(())
+        // A topic that is not known yet has no partitions at all.
+        let is_led = !topic.partitions.is_empty() && topic.partitions.iter().all(|part| part.error_code == 0);
+        is_led.then_some(())
     })
     .await;
 }
