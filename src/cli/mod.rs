@@ -1,8 +1,21 @@
 //! The command line: one file a command. Errors are one sentence with the next step; exit codes are 0, 1 (failed) and 2 (wrong usage).
 
 pub mod config;
+mod connect;
+pub mod consume;
+mod explain;
+pub mod groups;
 pub mod logging;
+mod member;
+mod offsets;
+mod output;
+mod partitioner;
+mod printing;
+pub mod produce;
+mod reading;
 pub mod serve;
+pub mod topics;
+pub mod znodes;
 
 use std::process::ExitCode;
 
@@ -25,6 +38,16 @@ enum Command {
     /// Look at configuration files.
     #[command(subcommand)]
     Config(config::Config),
+    /// List, describe, create, delete and grow topics.
+    Topics(topics::Topics),
+    /// List, describe, delete and reset consumer groups.
+    Groups(groups::Groups),
+    /// Write the lines of standard input as records.
+    Produce(produce::Produce),
+    /// Print records.
+    Consume(consume::Consume),
+    /// Look at what a cluster keeps in ZooKeeper.
+    Znodes(znodes::Znodes),
 }
 
 /// Runs the command that the arguments name.
@@ -34,6 +57,11 @@ pub fn main() -> ExitCode {
         Command::Dev(dev) => dev.run(),
         Command::Start(start) => start.run(),
         Command::Config(config) => config.run(),
+        Command::Topics(topics) => topics.run(),
+        Command::Groups(groups) => groups.run(),
+        Command::Produce(produce) => produce.run(),
+        Command::Consume(consume) => consume.run(),
+        Command::Znodes(znodes) => znodes.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

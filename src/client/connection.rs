@@ -16,6 +16,7 @@ use crate::protocol::error_code::ErrorCode;
 use crate::protocol::frame::encode_request;
 use crate::protocol::header::{RequestHeader, ResponseHeader};
 use crate::protocol::message::Message;
+use crate::protocol::messages::api_versions::ApiVersion;
 use crate::protocol::messages::{ApiVersionsRequest, Request};
 use crate::protocol::wire::{Reader, WireError};
 
@@ -158,8 +159,8 @@ impl Connection {
         Ok(())
     }
 
-    /// The highest version of an API that both sides speak; asks the broker.
-    pub async fn negotiate(&mut self, key: ApiKey, limit: Duration) -> Result<i16, CallError> {
+    /// The APIs and versions that the broker speaks; it is asked.
+    pub async fn api_versions(&mut self, limit: Duration) -> Result<Vec<ApiVersion>, CallError> {
         let request = ApiVersionsRequest {
             client_software_name: "ottla".into(),
             client_software_version: env!("CARGO_PKG_VERSION").into(),
@@ -169,7 +170,12 @@ impl Connection {
         if answer.error_code == ErrorCode::UnsupportedVersion.code() {
             answer = self.call(0, &ApiVersionsRequest::default(), limit).await?;
         }
-        let row = answer.api_keys.iter().find(|row| row.api_key == key.number());
+        Ok(answer.api_keys)
+    }
+
+    /// The highest version of an API that both sides speak, `rows` being what the broker answered.
+    pub fn choose(&self, key: ApiKey, rows: &[ApiVersion]) -> Result<i16, CallError> {
+        let row = rows.iter().find(|row| row.api_key == key.number());
         let (own, theirs) = (key.versions(), row.map(|row| row.min_version..=row.max_version));
         let common = theirs.map(|theirs| (*own.start().max(theirs.start()), *own.end().min(theirs.end())));
         match common {
