@@ -115,8 +115,10 @@ pub fn of_broker(layers: &Layers) -> Vec<Entry> {
 /// The keys set as the default of all brokers.
 pub fn of_cluster(layers: &Layers) -> Vec<Entry> {
     let of_default = |origin: &Origin| origin.source == Source::Cluster;
-    let entries =
-        layers.cluster.iter().map(|(name, value)| broker_entry(layers, name, Some(value.as_str()), of_default));
+    let entries = layers
+        .cluster
+        .iter()
+        .map(|(name, value)| broker_entry(layers, name, Some(value.as_str()), of_default));
     entries.collect()
 }
 
@@ -283,7 +285,10 @@ mod tests {
         let entries = of_broker(&layers);
         assert_eq!(entries.len(), BROKER_KEYS.len() - INTERNAL.len() + 1);
         let threads = find(entries.clone(), "num.io.threads");
-        assert_eq!((threads.value.as_deref(), threads.source, threads.read_only), (Some("6"), Source::Cluster, false));
+        assert_eq!(
+            (threads.value.as_deref(), threads.source, threads.read_only),
+            (Some("6"), Source::Cluster, false)
+        );
         for name in ["my.plugin.secret", "ssl.keystore.password"] {
             let secret = find(entries.clone(), name);
             assert_eq!((secret.value.clone(), secret.sensitive), (None, true));
@@ -297,7 +302,8 @@ mod tests {
 
     #[test]
     fn the_cluster_shows_only_what_is_set_for_all() {
-        let layers = layers(&[("num.io.threads", "4")], &[("num.io.threads", "6")], &[("num.io.threads", "7")]);
+        let layers =
+            layers(&[("num.io.threads", "4")], &[("num.io.threads", "6")], &[("num.io.threads", "7")]);
         let entries = of_cluster(&layers);
         assert_eq!(entries.len(), 1);
         assert_eq!(sources(&entries[0]), [("num.io.threads", Some("6"), Source::Cluster)]);

@@ -153,7 +153,8 @@ pub fn apply_steps(
                     return Err(Refusal::new(ErrorCode::InvalidConfig, text));
                 }
                 let current = values.get(&step.name).map(String::as_str).or(key.default).unwrap_or("");
-                let changed = if appends { append(current, &step.value) } else { subtract(current, &step.value) };
+                let changed =
+                    if appends { append(current, &step.value) } else { subtract(current, &step.value) };
                 values.insert(step.name.clone(), changed);
             }
         }
@@ -193,13 +194,16 @@ pub fn check_broker(layers: &Layers, per_broker: bool, values: &Overrides) -> Re
     for (name, value) in values {
         check_dynamic(name, Some(value), per_broker)?;
         check_level(name, per_broker)?;
-        if BROKER_QUOTAS.contains(&name.as_str()) && !value.trim().parse::<i64>().is_ok_and(|rate| rate >= 0) {
+        if BROKER_QUOTAS.contains(&name.as_str()) && !value.trim().parse::<i64>().is_ok_and(|rate| rate >= 0)
+        {
             return Err(format!("{name} = {value:?} is not valid: it takes a number of bytes, 0 or more"));
         }
         let base = listener_key(name).unwrap_or(name);
         let is_password = broker_key(base).is_some_and(|key| key.kind == Kind::Password);
         if (is_password || base.ends_with("sasl.jaas.config")) && stored.get(name) != Some(value) {
-            return Err(format!("{name} is a password: this broker takes it from its configuration file only"));
+            return Err(format!(
+                "{name} is a password: this broker takes it from its configuration file only"
+            ));
         }
     }
     let mut next = layers.clone();
@@ -225,10 +229,13 @@ fn check_level(name: &str, per_broker: bool) -> Result<(), String> {
 
 /// Whether a running broker can go from `layers` to `next`.
 fn check_running(layers: &Layers, next: &Layers) -> Result<(), String> {
-    let number = |layers: &Layers, name: &str| layers.get(name).and_then(|value| value.trim().parse::<i64>().ok());
+    let number =
+        |layers: &Layers, name: &str| layers.get(name).and_then(|value| value.trim().parse::<i64>().ok());
     for name in THREADS {
         let (Some(old), Some(new)) = (number(layers, name), number(next, name)) else { continue };
-        let what = format!("Invalid dynamic configuration: Dynamic thread count update validation failed for {name}={new}");
+        let what = format!(
+            "Invalid dynamic configuration: Dynamic thread count update validation failed for {name}={new}"
+        );
         if new != old && new < 1 {
             return Err(format!("{what}, value should be at least 1"));
         }
@@ -240,9 +247,8 @@ fn check_running(layers: &Layers, next: &Layers) -> Result<(), String> {
         }
     }
     let names = layers.broker.keys().chain(next.broker.keys()).map(String::as_str);
-    let of_listeners = names.filter(|name| {
-        listener_key(name).is_some_and(|key| !CLUSTER_LEVEL_LISTENER_KEYS.contains(&key))
-    });
+    let of_listeners = names
+        .filter(|name| listener_key(name).is_some_and(|key| !CLUSTER_LEVEL_LISTENER_KEYS.contains(&key)));
     for name in TAKEN_UP_AT_START.iter().copied().chain(of_listeners) {
         if layers.get(name) != next.get(name) {
             return Err(format!(
@@ -257,7 +263,10 @@ impl Admin {
     /// The broker id that a resource of type broker or broker logger names; only this broker's will do.
     pub fn own_id(&self, name: &str) -> Result<i32, Refusal> {
         let id: i32 = name.parse().map_err(|_| {
-            Refusal::new(ErrorCode::InvalidRequest, format!("Broker id must be an integer, but it is: {name}"))
+            Refusal::new(
+                ErrorCode::InvalidRequest,
+                format!("Broker id must be an integer, but it is: {name}"),
+            )
         })?;
         if id != self.broker_id {
             let text = format!("Unexpected broker id, expected {}, but received {name}", self.broker_id);
@@ -284,7 +293,12 @@ impl Admin {
     }
 
     /// Checks a change and, unless `validate_only`, writes it, takes it into force here and tells all brokers.
-    pub async fn alter_config(&self, target: &Target, change: Change, validate_only: bool) -> Result<(), Refusal> {
+    pub async fn alter_config(
+        &self,
+        target: &Target,
+        change: Change,
+        validate_only: bool,
+    ) -> Result<(), Refusal> {
         match target {
             Target::Topic(topic) => self.alter_topic(topic, change, validate_only).await,
             Target::Broker(id) => self.alter_broker(*id, change, validate_only).await,
@@ -300,7 +314,9 @@ impl Admin {
         let entity = ConfigEntity::Topic(topic.to_owned());
         let values = self.changed(&entity, change, topic_key).await?;
         topic_config::check_all(&values).map_err(|what| {
-            let text = format!("Invalid config value for resource ConfigResource(type=TOPIC, name='{topic}'): {what}");
+            let text = format!(
+                "Invalid config value for resource ConfigResource(type=TOPIC, name='{topic}'): {what}"
+            );
             Refusal::new(ErrorCode::InvalidConfig, text)
         })?;
         if validate_only {
@@ -313,7 +329,12 @@ impl Admin {
         Ok(())
     }
 
-    async fn alter_broker(&self, id: Option<i32>, change: Change, validate_only: bool) -> Result<(), Refusal> {
+    async fn alter_broker(
+        &self,
+        id: Option<i32>,
+        change: Change,
+        validate_only: bool,
+    ) -> Result<(), Refusal> {
         let entity = ConfigEntity::Broker(id);
         let values = self.changed(&entity, change, broker_key).await?;
         check_broker(&self.configs.layers(), id.is_some(), &values)
@@ -404,10 +425,12 @@ mod tests {
         // The default, `delete`, is what a list without a value starts from.
         let appended = after(&[], &[step("cleanup.policy", Append, "compact,delete")]).expect("valid");
         assert_eq!(appended, pairs(&[("cleanup.policy", "delete,compact")]));
-        let subtracted = after(&[("cleanup.policy", "delete,compact")], &[step("cleanup.policy", Subtract, "delete")]);
+        let subtracted =
+            after(&[("cleanup.policy", "delete,compact")], &[step("cleanup.policy", Subtract, "delete")]);
         assert_eq!(subtracted.expect("valid"), pairs(&[("cleanup.policy", "compact")]));
         let throttled = [("leader.replication.throttled.replicas", "0:1,1:2")];
-        let none = after(&throttled, &[step("leader.replication.throttled.replicas", Subtract, "1:2,0:1,5:5")]);
+        let none =
+            after(&throttled, &[step("leader.replication.throttled.replicas", Subtract, "1:2,0:1,5:5")]);
         assert_eq!(none.expect("valid"), pairs(&[("leader.replication.throttled.replicas", "")]));
     }
 
@@ -439,13 +462,20 @@ mod tests {
 
     #[test]
     fn a_broker_takes_what_it_can_change_while_it_runs() {
-        let check = |per_broker: bool, values: &[(&str, &str)]| check_broker(&layers(), per_broker, &pairs(values));
+        let check =
+            |per_broker: bool, values: &[(&str, &str)]| check_broker(&layers(), per_broker, &pairs(values));
         assert_eq!(check(true, &[("num.io.threads", "16")]), Ok(()));
-        assert!(check(true, &[("num.io.threads", "17")]).expect_err("doubled").contains("double the current value 8"));
+        assert!(
+            check(true, &[("num.io.threads", "17")])
+                .expect_err("doubled")
+                .contains("double the current value 8")
+        );
         assert!(check(false, &[("num.io.threads", "3")]).expect_err("halved").contains("at least half"));
         assert_eq!(check(false, &[("log.retention.ms", "1000"), ("my.own.key", "x")]), Ok(()));
         assert!(check(true, &[("broker.id", "1")]).expect_err("read-only").contains("dynamically"));
-        assert!(check(true, &[("ssl.keystore.location", "/x")]).expect_err("prefix").contains("listener prefix"));
+        assert!(
+            check(true, &[("ssl.keystore.location", "/x")]).expect_err("prefix").contains("listener prefix")
+        );
         assert!(check(true, &[("listener.name.a.ssl.keystore.location", "/x")]).is_err());
         assert_eq!(check(false, &[("listener.name.a.max.connections", "5")]), Ok(()));
         assert!(check(false, &[("listener.name.a.ssl.client.auth", "none")]).is_err());
@@ -460,7 +490,12 @@ mod tests {
         let name = "listener.name.a.ssl.keystore.password";
         let mut layers = layers();
         layers.broker = pairs(&[(name, "encrypted")]);
-        assert_eq!(check_broker(&layers, true, &pairs(&[(name, "encrypted"), ("log.retention.ms", "1")])), Ok(()));
-        assert!(check_broker(&layers, true, &pairs(&[(name, "plain")])).expect_err("new").contains("password"));
+        assert_eq!(
+            check_broker(&layers, true, &pairs(&[(name, "encrypted"), ("log.retention.ms", "1")])),
+            Ok(())
+        );
+        assert!(
+            check_broker(&layers, true, &pairs(&[(name, "plain")])).expect_err("new").contains("password")
+        );
     }
 }

@@ -15,7 +15,8 @@ pub async fn handle(
     request: AllocateProducerIdsRequest,
     _call: Call<'_>,
 ) -> Answer<AllocateProducerIdsResponse> {
-    let asked = Request::AllocateProducerIds { broker: request.broker_id, broker_epoch: request.broker_epoch };
+    let asked =
+        Request::AllocateProducerIds { broker: request.broker_id, broker_epoch: request.broker_epoch };
     let block = match broker.controller.ask(asked).await {
         event::Answer::ProducerIds(block) => block,
         _ => Err(ErrorCode::UnknownServerError),

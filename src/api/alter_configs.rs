@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn an_answer_can_be_written_in_every_version() {
-        let resource = AlterConfigsResource { resource_type: 2, resource_name: "t".into(), ..Default::default() };
+        let resource =
+            AlterConfigsResource { resource_type: 2, resource_name: "t".into(), ..Default::default() };
         let responses = vec![response(&resource, Ok(())), response(&resource, Err(once_only()))];
         assert_eq!((responses[0].error_code, responses[0].error_message.as_deref()), (0, None));
         assert_eq!(responses[1].error_code, 42);

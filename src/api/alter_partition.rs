@@ -65,7 +65,9 @@ fn wanted(partition: PartitionData, version: i16) -> WantedIsr {
 
 fn response(altered: Result<Vec<AlteredTopic>, ErrorCode>) -> AlterPartitionResponse {
     match altered {
-        Ok(topics) => AlterPartitionResponse { topics: topics.into_iter().map(topic).collect(), ..Default::default() },
+        Ok(topics) => {
+            AlterPartitionResponse { topics: topics.into_iter().map(topic).collect(), ..Default::default() }
+        }
         Err(code) => AlterPartitionResponse { error_code: code.code(), ..Default::default() },
     }
 }
@@ -118,13 +120,17 @@ mod tests {
         assert_eq!(old.topics[0].partitions[0].isr, [1, 2]);
         let new = asked(request, 3);
         assert_eq!(new.topics[0].topic, TopicRef::Id(Uuid([7; 16])));
-        assert_eq!((new.topics[0].partitions[0].isr.as_slice(), new.topics[0].partitions[0].recovering), (&[3][..], true));
+        assert_eq!(
+            (new.topics[0].partitions[0].isr.as_slice(), new.topics[0].partitions[0].recovering),
+            (&[3][..], true)
+        );
     }
 
     #[test]
     fn an_answer_can_be_written_in_every_version() {
         for version in AlterPartitionResponse::VERSIONS {
-            let name = if version >= BY_ID { TopicRef::Id(Uuid([7; 16])) } else { TopicRef::Name("t".into()) };
+            let name =
+                if version >= BY_ID { TopicRef::Id(Uuid([7; 16])) } else { TopicRef::Name("t".into()) };
             let state = Leadership::first(1, vec![1, 2].into(), 4);
             let partitions = vec![(0, Ok(state)), (1, Err(ErrorCode::FencedLeaderEpoch))];
             let answer = response(Ok(vec![AlteredTopic { topic: name, partitions }]));

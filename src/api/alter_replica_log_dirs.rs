@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::describe_log_dirs::absolute;
 use super::{Answer, Call};
 use crate::broker::Broker;
 use crate::protocol::error_code::ErrorCode;
@@ -55,18 +56,19 @@ fn refusal(broker: &Broker, at: &TopicPartition, to: &Path) -> ErrorCode {
     if at.to_string().len() + FUTURE_SUFFIX > MAX_DIR_NAME {
         return ErrorCode::InvalidTopicException;
     }
-    match logs.dir(to) {
-        None => return ErrorCode::LogDirNotFound,
-        Some(dir) if dir.is_offline() => return ErrorCode::KafkaStorageError,
-        Some(_) => {}
+    let Some(dir) = logs.dirs().iter().find(|dir| absolute(dir) == to) else {
+        return ErrorCode::LogDirNotFound;
+    };
+    if dir.is_offline() {
+        return ErrorCode::KafkaStorageError;
     }
     match logs.get(at) {
-        Some(log) if log.log_dir() == to => ErrorCode::None,
+        Some(log) if log.log_dir() == dir.path() => ErrorCode::None,
         Some(_) => ErrorCode::UnsupportedVersion,
         None => {
             // Only of partitions that exist: what is remembered must be bounded.
             if broker.metadata.image().partition(&at.topic, at.partition).is_some() {
-                logs.prefer_dir(at.clone(), to.to_path_buf());
+                logs.prefer_dir(at.clone(), dir.path().to_path_buf());
             }
             ErrorCode::ReplicaNotAvailable
         }

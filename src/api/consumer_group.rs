@@ -42,7 +42,10 @@ fn no_description(request: ConsumerGroupDescribeRequest) -> ConsumerGroupDescrib
         group_id,
         ..Default::default()
     };
-    ConsumerGroupDescribeResponse { groups: request.group_ids.into_iter().map(group).collect(), ..Default::default() }
+    ConsumerGroupDescribeResponse {
+        groups: request.group_ids.into_iter().map(group).collect(),
+        ..Default::default()
+    }
 }
 
 #[cfg(test)]
@@ -54,7 +57,8 @@ mod tests {
     #[test]
     fn each_group_is_refused() {
         no_heartbeat().encode(&mut Writer::default(), 0).expect("can be written");
-        let request = ConsumerGroupDescribeRequest { group_ids: vec!["a".into(), "b".into()], ..Default::default() };
+        let request =
+            ConsumerGroupDescribeRequest { group_ids: vec!["a".into(), "b".into()], ..Default::default() };
         let answer = no_description(request);
         answer.encode(&mut Writer::default(), 0).expect("can be written");
         assert_eq!(answer.groups.iter().map(|group| group.error_code).collect::<Vec<_>>(), [35, 35]);

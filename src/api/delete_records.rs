@@ -42,13 +42,19 @@ fn delete_all(broker: &Broker, request: &DeleteRecordsRequest) -> DeleteRecordsR
             order.push(topic.name.as_str());
             HashMap::new()
         });
-        partitions.extend(topic.partitions.iter().map(|partition| (partition.partition_index, partition.offset)));
+        partitions
+            .extend(topic.partitions.iter().map(|partition| (partition.partition_index, partition.offset)));
     }
     let topics = order.into_iter().map(|name| {
         let mut partitions: Vec<(i32, i64)> = offsets.remove(name).into_iter().flatten().collect();
         partitions.sort_unstable();
-        let results = partitions.into_iter().map(|(index, offset)| result(index, delete(broker, name, index, offset)));
-        DeleteRecordsTopicResult { name: name.to_owned(), partitions: results.collect(), ..Default::default() }
+        let results =
+            partitions.into_iter().map(|(index, offset)| result(index, delete(broker, name, index, offset)));
+        DeleteRecordsTopicResult {
+            name: name.to_owned(),
+            partitions: results.collect(),
+            ..Default::default()
+        }
     });
     DeleteRecordsResponse { topics: topics.collect(), ..Default::default() }
 }

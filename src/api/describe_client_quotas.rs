@@ -118,7 +118,9 @@ fn parts(entity: &ConfigEntity) -> Option<Parts> {
     match entity {
         ConfigEntity::User(user) => Some(vec![(USER, user.clone())]),
         ConfigEntity::Client(client) => Some(vec![(CLIENT_ID, client.clone())]),
-        ConfigEntity::UserClient(user, client) => Some(vec![(USER, user.clone()), (CLIENT_ID, client.clone())]),
+        ConfigEntity::UserClient(user, client) => {
+            Some(vec![(USER, user.clone()), (CLIENT_ID, client.clone())])
+        }
         ConfigEntity::Ip(address) => Some(vec![(IP, address.clone())]),
         ConfigEntity::Topic(_) | ConfigEntity::Broker(_) => None,
     }

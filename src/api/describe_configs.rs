@@ -41,26 +41,34 @@ pub async fn handle(
     let known = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS];
     let unknown = request.resources.iter().find(|resource| !known.contains(&resource.resource_type));
     if let Some(unknown) = unknown {
-        let text = format!("Unexpected resource type {} for resource {}", unknown.resource_type, unknown.resource_name);
+        let text = format!(
+            "Unexpected resource type {} for resource {}",
+            unknown.resource_type, unknown.resource_name
+        );
         let refusal = Refusal::new(ErrorCode::InvalidRequest, text);
         let results = request.resources.iter().map(|resource| refused(resource, refusal.clone()));
         return Answer::Now(DescribeConfigsResponse { results: results.collect(), ..Default::default() });
     }
     let own = topic_overrides(broker, &request.resources).await;
-    let results = request.resources.iter().map(|resource| match describe(broker, resource, &own, &request, call.version) {
-        Ok(configs) => DescribeConfigsResult {
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name.clone(),
-            configs,
-            ..Default::default()
-        },
-        Err(refusal) => refused(resource, refusal),
+    let results = request.resources.iter().map(|resource| {
+        match describe(broker, resource, &own, &request, call.version) {
+            Ok(configs) => DescribeConfigsResult {
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name.clone(),
+                configs,
+                ..Default::default()
+            },
+            Err(refusal) => refused(resource, refusal),
+        }
     });
     Answer::Now(DescribeConfigsResponse { results: results.collect(), ..Default::default() })
 }
 
 /// What the topics asked for set; all of them are read at once.
-async fn topic_overrides(broker: &Broker, resources: &[DescribeConfigsResource]) -> HashMap<String, Overrides> {
+async fn topic_overrides(
+    broker: &Broker,
+    resources: &[DescribeConfigsResource],
+) -> HashMap<String, Overrides> {
     let image = broker.metadata.image().clone();
     let exists = |resource: &&DescribeConfigsResource| {
         resource.resource_type == TOPIC && image.topic(&resource.resource_name).is_some()
@@ -102,7 +110,10 @@ fn describe(
         TOPIC => {
             validate_topic_name(name)?;
             let own = own.get(name).ok_or_else(|| {
-                Refusal::new(ErrorCode::UnknownTopicOrPartition, format!("The topic '{name}' does not exist."))
+                Refusal::new(
+                    ErrorCode::UnknownTopicOrPartition,
+                    format!("The topic '{name}' does not exist."),
+                )
             })?;
             config_entries::of_topic(&broker.configs.layers(), own)
         }
@@ -119,7 +130,9 @@ fn describe(
             let loggers = vec![root_logger()];
             return Ok(loggers.into_iter().filter(|logger| is_wanted(resource, &logger.name)).collect());
         }
-        _ => return Err(Refusal::new(ErrorCode::InvalidRequest, "Unsupported resource type: CLIENT_METRICS")),
+        _ => {
+            return Err(Refusal::new(ErrorCode::InvalidRequest, "Unsupported resource type: CLIENT_METRICS"));
+        }
     };
     let wanted = entries.into_iter().filter(|entry| is_wanted(resource, &entry.name));
     Ok(wanted.map(|entry| shown(entry, request.include_synonyms, version)).collect())
@@ -187,7 +200,8 @@ mod tests {
     #[test]
     fn an_entry_can_be_written_in_every_version() {
         for version in DescribeConfigsResponse::VERSIONS {
-            let origin = Origin { name: "retention.ms".into(), value: Some("5".into()), source: Source::Default };
+            let origin =
+                Origin { name: "retention.ms".into(), value: Some("5".into()), source: Source::Default };
             let entry = Entry {
                 name: "retention.ms".into(),
                 value: Some("5".into()),
@@ -210,8 +224,13 @@ mod tests {
 
     #[test]
     fn keys_asked_for_are_the_only_ones() {
-        let asked = |keys: Option<Vec<String>>| DescribeConfigsResource { configuration_keys: keys, ..Default::default() };
+        let asked = |keys: Option<Vec<String>>| DescribeConfigsResource {
+            configuration_keys: keys,
+            ..Default::default()
+        };
         assert!(is_wanted(&asked(None), "a") && is_wanted(&asked(Some(Vec::new())), "a"));
-        assert!(is_wanted(&asked(Some(vec!["a".into()])), "a") && !is_wanted(&asked(Some(vec!["a".into()])), "b"));
+        assert!(
+            is_wanted(&asked(Some(vec!["a".into()])), "a") && !is_wanted(&asked(Some(vec!["a".into()])), "b")
+        );
     }
 }

@@ -5,6 +5,7 @@
 //! with KAFKA_STORAGE_ERROR. No topics (null) means all of them; sizes are those of the segments, without indexes.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Answer, Call};
@@ -40,12 +41,17 @@ pub async fn handle(
 }
 
 fn wanted(topics: &[DescribableLogDirTopic]) -> HashSet<(String, i32)> {
-    let partitions = topics.iter().flat_map(|topic| topic.partitions.iter().map(|index| (topic.topic.clone(), *index)));
+    let partitions =
+        topics.iter().flat_map(|topic| topic.partitions.iter().map(|index| (topic.topic.clone(), *index)));
     partitions.collect()
 }
 
-fn describe(logs: &LogManager, dir: &LogDir, wanted: Option<&HashSet<(String, i32)>>) -> DescribeLogDirsResult {
-    let log_dir = dir.path().to_string_lossy().into_owned();
+fn describe(
+    logs: &LogManager,
+    dir: &LogDir,
+    wanted: Option<&HashSet<(String, i32)>>,
+) -> DescribeLogDirsResult {
+    let log_dir = absolute(dir).to_string_lossy().into_owned();
     let failed = |code: ErrorCode| DescribeLogDirsResult {
         error_code: code.code(),
         log_dir: log_dir.clone(),
@@ -70,7 +76,17 @@ fn describe(logs: &LogManager, dir: &LogDir, wanted: Option<&HashSet<(String, i3
     }
 }
 
-fn topics(logs: &LogManager, dir: &LogDir, wanted: Option<&HashSet<(String, i32)>>) -> Vec<DescribeLogDirsTopic> {
+/// The directory by the name that clients know it under.
+pub(super) fn absolute(dir: &LogDir) -> PathBuf {
+    // Without a current directory the path as configured is the best there is.
+    std::path::absolute(dir.path()).unwrap_or_else(|_| dir.path().to_path_buf())
+}
+
+fn topics(
+    logs: &LogManager,
+    dir: &LogDir,
+    wanted: Option<&HashSet<(String, i32)>>,
+) -> Vec<DescribeLogDirsTopic> {
     let mut topics: BTreeMap<String, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for log in logs.logs_in(dir.path()) {
         let tp = log.partition();
@@ -117,7 +133,8 @@ mod tests {
 
     #[test]
     fn partitions_are_asked_for_by_topic() {
-        let topic = DescribableLogDirTopic { topic: "t".into(), partitions: vec![0, 2], ..Default::default() };
+        let topic =
+            DescribableLogDirTopic { topic: "t".into(), partitions: vec![0, 2], ..Default::default() };
         let wanted = wanted(&[topic]);
         assert!(wanted.contains(&("t".to_owned(), 2)) && !wanted.contains(&("t".to_owned(), 1)));
     }

@@ -7,7 +7,9 @@ use super::{Answer, Call};
 use crate::admin::validation::validate_topic_name;
 use crate::broker::Broker;
 use crate::protocol::error_code::ErrorCode;
-use crate::protocol::messages::describe_producers::{PartitionResponse, ProducerState, TopicRequest, TopicResponse};
+use crate::protocol::messages::describe_producers::{
+    PartitionResponse, ProducerState, TopicRequest, TopicResponse,
+};
 use crate::protocol::messages::{DescribeProducersRequest, DescribeProducersResponse};
 use crate::storage::producer_state::ProducerEntry;
 
@@ -32,7 +34,9 @@ fn describe(broker: &Broker, asked: &TopicRequest) -> TopicResponse {
     let partitions = asked.partition_indexes.iter().map(|index| match &refusal {
         Some((code, message)) => failed(*index, *code, message.clone()),
         None => match producers(broker, &asked.name, *index) {
-            Ok(active_producers) => PartitionResponse { active_producers, ..failed(*index, ErrorCode::None, None) },
+            Ok(active_producers) => {
+                PartitionResponse { active_producers, ..failed(*index, ErrorCode::None, None) }
+            }
             Err(code) => failed(*index, code, None),
         },
     });

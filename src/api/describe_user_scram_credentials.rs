@@ -13,7 +13,9 @@ use super::{Answer, Call};
 use crate::admin::Refusal;
 use crate::broker::Broker;
 use crate::protocol::error_code::ErrorCode;
-use crate::protocol::messages::describe_user_scram_credentials::{CredentialInfo, DescribeUserScramCredentialsResult};
+use crate::protocol::messages::describe_user_scram_credentials::{
+    CredentialInfo, DescribeUserScramCredentialsResult,
+};
 use crate::protocol::messages::{DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse};
 
 const MECHANISMS: &[(&str, i8)] = &[("SCRAM-SHA-256", 1), ("SCRAM-SHA-512", 2)];
@@ -61,7 +63,11 @@ fn infos(config: &BTreeMap<String, String>) -> Vec<CredentialInfo> {
     let info = |(name, mechanism): &(&str, i8)| {
         let fields = config.get(*name)?.split(',');
         let iterations = fields.filter_map(|field| field.trim().strip_prefix("iterations=")).next()?;
-        Some(CredentialInfo { mechanism: *mechanism, iterations: iterations.parse().ok()?, ..Default::default() })
+        Some(CredentialInfo {
+            mechanism: *mechanism,
+            iterations: iterations.parse().ok()?,
+            ..Default::default()
+        })
     };
     MECHANISMS.iter().filter_map(info).collect()
 }

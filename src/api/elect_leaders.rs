@@ -31,7 +31,10 @@ pub async fn handle(
     let named = request.topic_partitions.as_ref().map(|topics| {
         let partitions = topics.iter().flat_map(|topic| {
             let name: Arc<str> = topic.topic.as_str().into();
-            topic.partitions.iter().map(move |index| TopicPartition { topic: name.clone(), partition: *index })
+            topic
+                .partitions
+                .iter()
+                .map(move |index| TopicPartition { topic: name.clone(), partition: *index })
         });
         partitions.collect::<Vec<TopicPartition>>()
     });
@@ -39,7 +42,8 @@ pub async fn handle(
         (0, _) | (_, PREFERRED) => false,
         (_, UNCLEAN) => true,
         _ => {
-            let all = named.unwrap_or_default().into_iter().map(|at| (at, ErrorCode::InvalidRequest)).collect();
+            let all =
+                named.unwrap_or_default().into_iter().map(|at| (at, ErrorCode::InvalidRequest)).collect();
             return Answer::Now(response(ErrorCode::InvalidRequest, all, call.version));
         }
     };
@@ -60,7 +64,9 @@ pub async fn handle(
 
 fn all_partitions(image: &Image) -> Vec<TopicPartition> {
     let partitions = image.topics().flat_map(|topic| {
-        topic.partitions().map(|partition| TopicPartition { topic: topic.name.clone(), partition: partition.index })
+        topic
+            .partitions()
+            .map(|partition| TopicPartition { topic: topic.name.clone(), partition: partition.index })
     });
     partitions.collect()
 }
@@ -75,7 +81,9 @@ async fn await_leaders(
         image.partition(&at.topic, at.partition).is_some_and(|partition| partition.leader == leader)
     };
     let expected = |image: &Image| {
-        elected.iter().all(|(at, outcome)| outcome.as_ref().is_ok_and(|leader| leads(image, at, *leader)) || outcome.is_err())
+        elected.iter().all(|(at, outcome)| {
+            outcome.as_ref().is_ok_and(|leader| leads(image, at, *leader)) || outcome.is_err()
+        })
     };
     let limit = Duration::from_millis(timeout_ms.max(0) as u64);
     broker.admin.wait_for(limit, expected).await;
@@ -133,7 +141,8 @@ mod tests {
         for version in ElectLeadersResponse::VERSIONS {
             let answer = response(ErrorCode::InvalidRequest, outcomes.clone(), version);
             answer.encode(&mut Writer::default(), version).expect("every version can say it");
-            let sizes: Vec<usize> = answer.replica_election_results.iter().map(|it| it.partition_result.len()).collect();
+            let sizes: Vec<usize> =
+                answer.replica_election_results.iter().map(|it| it.partition_result.len()).collect();
             assert_eq!((sizes, answer.error_code), (vec![2, 1], if version == 0 { 0 } else { 42 }));
         }
     }

@@ -83,7 +83,9 @@ fn alter_loggers(steps: &[Step], validate_only: bool) -> Result<(), Refusal> {
     for Step { name, operation, value } in steps {
         let invalid = |text: String| Err(Refusal::new(ErrorCode::InvalidRequest, text));
         match operation {
-            Operation::Append => return invalid("APPEND operation is not allowed for the BROKER_LOGGER resource".into()),
+            Operation::Append => {
+                return invalid("APPEND operation is not allowed for the BROKER_LOGGER resource".into());
+            }
             Operation::Subtract => {
                 return invalid("SUBTRACT operation is not allowed for the BROKER_LOGGER resource".into());
             }
@@ -106,7 +108,10 @@ fn alter_loggers(steps: &[Step], validate_only: bool) -> Result<(), Refusal> {
     if validate_only || steps.is_empty() {
         return Ok(());
     }
-    Err(Refusal::new(ErrorCode::InvalidRequest, "this broker's log level is set at start and cannot be changed while it runs"))
+    Err(Refusal::new(
+        ErrorCode::InvalidRequest,
+        "this broker's log level is set at start and cannot be changed while it runs",
+    ))
 }
 
 #[cfg(test)]
@@ -147,7 +152,10 @@ mod tests {
         assert_eq!(set("root", Operation::Set, "loud").expect_err("level").code, ErrorCode::InvalidConfig);
         assert_eq!(set("kafka", Operation::Set, "INFO").expect_err("name").code, ErrorCode::InvalidConfig);
         assert_eq!(set("root", Operation::Delete, "").expect_err("root").code, ErrorCode::InvalidRequest);
-        assert_eq!(set("root", Operation::Append, "INFO").expect_err("append").code, ErrorCode::InvalidRequest);
+        assert_eq!(
+            set("root", Operation::Append, "INFO").expect_err("append").code,
+            ErrorCode::InvalidRequest
+        );
     }
 
     #[test]

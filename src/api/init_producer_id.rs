@@ -63,7 +63,11 @@ mod tests {
     use crate::protocol::message::Message;
     use crate::protocol::wire::Writer;
 
-    fn request(transactional_id: Option<&str>, producer_id: i64, producer_epoch: i16) -> InitProducerIdRequest {
+    fn request(
+        transactional_id: Option<&str>,
+        producer_id: i64,
+        producer_epoch: i16,
+    ) -> InitProducerIdRequest {
         InitProducerIdRequest {
             transactional_id: transactional_id.map(str::to_owned),
             producer_id,

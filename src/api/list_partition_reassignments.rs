@@ -14,7 +14,9 @@ use super::{Answer, Call};
 use crate::admin::Refusal;
 use crate::broker::Broker;
 use crate::protocol::error_code::ErrorCode;
-use crate::protocol::messages::list_partition_reassignments::{OngoingPartitionReassignment, OngoingTopicReassignment};
+use crate::protocol::messages::list_partition_reassignments::{
+    OngoingPartitionReassignment, OngoingTopicReassignment,
+};
 use crate::protocol::messages::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
 
 /// Serves a request.
@@ -27,7 +29,9 @@ pub async fn handle(
         return Answer::Now(refused(ErrorCode::NotController, None));
     }
     Answer::Now(match list(broker, &request).await {
-        Ok(topics) => ListPartitionReassignmentsResponse { error_message: None, topics, ..Default::default() },
+        Ok(topics) => {
+            ListPartitionReassignmentsResponse { error_message: None, topics, ..Default::default() }
+        }
         Err(refusal) => refused(refusal.code, Some(refusal.message)),
     })
 }
@@ -46,14 +50,18 @@ async fn list(
     });
     let names: Vec<String> = match &wanted {
         // Only names of topics that exist become parts of paths.
-        Some(wanted) => wanted.keys().filter(|name| image.topic(name).is_some()).map(|name| (*name).to_owned()).collect(),
+        Some(wanted) => {
+            wanted.keys().filter(|name| image.topic(name).is_some()).map(|name| (*name).to_owned()).collect()
+        }
         None => image.topics().map(|topic| topic.name.to_string()).collect(),
     };
     let mut found = Vec::new();
     for stored in topics::read(&*broker.store, &names).await? {
-        let stored = stored.map_err(|error| Refusal::new(ErrorCode::UnknownServerError, error.to_string()))?;
+        let stored =
+            stored.map_err(|error| Refusal::new(ErrorCode::UnknownServerError, error.to_string()))?;
         let indexes = wanted.as_ref().and_then(|wanted| wanted.get(stored.name.as_str()));
-        let partitions = ongoing(&stored.node, |index| indexes.is_none_or(|indexes| indexes.contains(&index)));
+        let partitions =
+            ongoing(&stored.node, |index| indexes.is_none_or(|indexes| indexes.contains(&index)));
         if !partitions.is_empty() {
             found.push(OngoingTopicReassignment { name: stored.name, partitions, ..Default::default() });
         }
@@ -62,20 +70,27 @@ async fn list(
 }
 
 fn ongoing(node: &TopicNode, wanted: impl Fn(i32) -> bool) -> Vec<OngoingPartitionReassignment> {
-    let moving: BTreeSet<i32> = node.adding_replicas.keys().chain(node.removing_replicas.keys()).copied().collect();
-    let replicas = |of: &std::collections::BTreeMap<i32, Vec<i32>>, index| of.get(&index).cloned().unwrap_or_default();
-    let partitions = moving.into_iter().filter(|index| wanted(*index)).map(|index| OngoingPartitionReassignment {
-        partition_index: index,
-        replicas: replicas(&node.partitions, index),
-        adding_replicas: replicas(&node.adding_replicas, index),
-        removing_replicas: replicas(&node.removing_replicas, index),
-        ..Default::default()
-    });
+    let moving: BTreeSet<i32> =
+        node.adding_replicas.keys().chain(node.removing_replicas.keys()).copied().collect();
+    let replicas =
+        |of: &std::collections::BTreeMap<i32, Vec<i32>>, index| of.get(&index).cloned().unwrap_or_default();
+    let partitions =
+        moving.into_iter().filter(|index| wanted(*index)).map(|index| OngoingPartitionReassignment {
+            partition_index: index,
+            replicas: replicas(&node.partitions, index),
+            adding_replicas: replicas(&node.adding_replicas, index),
+            removing_replicas: replicas(&node.removing_replicas, index),
+            ..Default::default()
+        });
     partitions.collect()
 }
 
 fn refused(code: ErrorCode, message: Option<String>) -> ListPartitionReassignmentsResponse {
-    ListPartitionReassignmentsResponse { error_code: code.code(), error_message: message, ..Default::default() }
+    ListPartitionReassignmentsResponse {
+        error_code: code.code(),
+        error_message: message,
+        ..Default::default()
+    }
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ use crate::broker::Broker;
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::frame::{Frame, encode_response};
 use crate::protocol::header::RequestHeader;
+use crate::protocol::message::Message;
 use crate::protocol::messages::Request;
 use crate::protocol::wire::Reader;
 
@@ -134,7 +135,11 @@ pub async fn dispatch(broker: &Arc<Broker>, caller: &Caller, frame: Bytes) -> Re
         Ok(decoded) => decoded,
         Err(error) => return Reply::Close(format!("a request header cannot be read: {error}")),
     };
-    if !key.versions().contains(&header.api_version) && key != ApiKey::ApiVersions {
+    if !key.versions().contains(&header.api_version) {
+        if key == ApiKey::ApiVersions {
+            // The one question that a client from another time may ask: answered in the layout all of them know.
+            return respond(key, 0, header.correlation_id, &api_versions::unsupported());
+        }
         return Reply::Close(format!(
             "{} version {} is not one of {:?}; the client should ask ApiVersions first",
             key.name(),
@@ -163,10 +168,7 @@ where
     let client_id = header.client_id.as_deref().unwrap_or("");
     let correlation_id = header.correlation_id;
     match handler(request, Call { caller, version, client_id }).await {
-        Answer::Now(response) => match encode_response(R::KEY, version, correlation_id, &response) {
-            Ok(frame) => Reply::Respond(frame),
-            Err(error) => Reply::Close(format!("the answer to {} cannot be written: {error}", R::NAME)),
-        },
+        Answer::Now(response) => respond(R::KEY, version, correlation_id, &response),
         Answer::Later(response) => Reply::Later(Box::pin(async move {
             let response = response.await;
             encode_response(R::KEY, version, correlation_id, &response)
@@ -175,6 +177,13 @@ where
         })),
         Answer::Nothing => Reply::Nothing,
         Answer::Close(why) => Reply::Close(why),
+    }
+}
+
+fn respond<M: Message>(key: ApiKey, version: i16, correlation_id: i32, response: &M) -> Reply {
+    match encode_response(key, version, correlation_id, response) {
+        Ok(frame) => Reply::Respond(frame),
+        Err(error) => Reply::Close(format!("the answer to {} cannot be written: {error}", key.name())),
     }
 }
 

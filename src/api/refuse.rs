@@ -12,17 +12,21 @@ use super::{Answer, Call};
 use crate::broker::Broker;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::alter_client_quotas::{EntityResult, EntryResult};
+use crate::protocol::messages::alter_partition_reassignments::{
+    ReassignablePartitionResponse, ReassignableTopicResponse,
+};
 use crate::protocol::messages::alter_user_scram_credentials::AlterUserScramCredentialsResult;
 use crate::protocol::messages::create_acls::AclCreationResult;
 use crate::protocol::messages::delete_acls::DeleteAclsFilterResult;
 use crate::protocol::messages::{
     AlterClientQuotasRequest, AlterClientQuotasResponse, AlterPartitionReassignmentsRequest,
     AlterPartitionReassignmentsResponse, AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
-    CreateAclsRequest, CreateAclsResponse, CreateDelegationTokenRequest, CreateDelegationTokenResponse, DeleteAclsRequest,
-    DeleteAclsResponse, DescribeAclsRequest, DescribeAclsResponse, DescribeDelegationTokenRequest,
-    DescribeDelegationTokenResponse, EnvelopeRequest, EnvelopeResponse, ExpireDelegationTokenRequest,
-    ExpireDelegationTokenResponse, RenewDelegationTokenRequest, RenewDelegationTokenResponse, SaslAuthenticateRequest,
-    SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+    CreateAclsRequest, CreateAclsResponse, CreateDelegationTokenRequest, CreateDelegationTokenResponse,
+    DeleteAclsRequest, DeleteAclsResponse, DescribeAclsRequest, DescribeAclsResponse,
+    DescribeDelegationTokenRequest, DescribeDelegationTokenResponse, EnvelopeRequest, EnvelopeResponse,
+    ExpireDelegationTokenRequest, ExpireDelegationTokenResponse, RenewDelegationTokenRequest,
+    RenewDelegationTokenResponse, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
+    SaslHandshakeResponse,
 };
 
 const NO_TIME: i64 = -1;
@@ -33,7 +37,10 @@ pub async fn sasl_handshake(
     _request: SaslHandshakeRequest,
     _call: Call<'_>,
 ) -> Answer<SaslHandshakeResponse> {
-    Answer::Now(SaslHandshakeResponse { error_code: ErrorCode::IllegalSaslState.code(), ..Default::default() })
+    Answer::Now(SaslHandshakeResponse {
+        error_code: ErrorCode::IllegalSaslState.code(),
+        ..Default::default()
+    })
 }
 
 /// SaslAuthenticate, likewise.
@@ -178,18 +185,38 @@ pub async fn describe_delegation_token(
 /// AlterPartitionReassignments: the controller cannot move replicas yet.
 pub async fn alter_partition_reassignments(
     broker: &Arc<Broker>,
-    _request: AlterPartitionReassignmentsRequest,
+    request: AlterPartitionReassignmentsRequest,
     _call: Call<'_>,
 ) -> Answer<AlterPartitionReassignmentsResponse> {
-    Answer::Now(no_reassignment(broker.controller.is_active()))
+    Answer::Now(no_reassignment(broker.controller.is_active(), request))
 }
 
-fn no_reassignment(is_controller: bool) -> AlterPartitionReassignmentsResponse {
-    let (code, message) = match is_controller {
-        true => (ErrorCode::UnsupportedVersion, Some("this controller does not reassign partitions yet".into())),
-        false => (ErrorCode::NotController, None),
-    };
-    AlterPartitionReassignmentsResponse { error_code: code.code(), error_message: message, ..Default::default() }
+fn no_reassignment(
+    is_controller: bool,
+    request: AlterPartitionReassignmentsRequest,
+) -> AlterPartitionReassignmentsResponse {
+    if !is_controller {
+        return AlterPartitionReassignmentsResponse {
+            error_code: ErrorCode::NotController.code(),
+            error_message: None,
+            ..Default::default()
+        };
+    }
+    // For each partition: the Java client drops the sentence of an error of the whole request.
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|partition| ReassignablePartitionResponse {
+            partition_index: partition.partition_index,
+            error_code: ErrorCode::UnsupportedVersion.code(),
+            error_message: Some("this controller does not reassign partitions yet".into()),
+            ..Default::default()
+        });
+        ReassignableTopicResponse { name: topic.name, partitions: partitions.collect(), ..Default::default() }
+    });
+    AlterPartitionReassignmentsResponse {
+        error_message: None,
+        responses: topics.collect(),
+        ..Default::default()
+    }
 }
 
 /// AlterClientQuotas: quotas are not enforced yet, so setting one would be a promise that is not kept.
@@ -210,7 +237,9 @@ fn no_quotas(request: AlterClientQuotasRequest) -> AlterClientQuotasResponse {
         });
         EntryResult {
             error_code: ErrorCode::UnsupportedVersion.code(),
-            error_message: Some("this broker does not enforce client quotas yet, so it does not set them".into()),
+            error_message: Some(
+                "this broker does not enforce client quotas yet, so it does not set them".into(),
+            ),
             entity: entity.collect(),
             ..Default::default()
         }
@@ -227,9 +256,14 @@ pub async fn alter_user_scram_credentials(
     Answer::Now(no_credentials(broker.controller.is_active(), request))
 }
 
-fn no_credentials(is_controller: bool, request: AlterUserScramCredentialsRequest) -> AlterUserScramCredentialsResponse {
+fn no_credentials(
+    is_controller: bool,
+    request: AlterUserScramCredentialsRequest,
+) -> AlterUserScramCredentialsResponse {
     let (code, message) = match is_controller {
-        true => (ErrorCode::UnsupportedVersion, Some("this broker does not set SCRAM credentials yet".to_owned())),
+        true => {
+            (ErrorCode::UnsupportedVersion, Some("this broker does not set SCRAM credentials yet".to_owned()))
+        }
         false => (ErrorCode::NotController, None),
     };
     let deleted = request.deletions.into_iter().map(|deletion| deletion.name);
@@ -240,11 +274,18 @@ fn no_credentials(is_controller: bool, request: AlterUserScramCredentialsRequest
         error_message: message.clone(),
         ..Default::default()
     };
-    AlterUserScramCredentialsResponse { results: users.into_iter().map(result).collect(), ..Default::default() }
+    AlterUserScramCredentialsResponse {
+        results: users.into_iter().map(result).collect(),
+        ..Default::default()
+    }
 }
 
 /// Envelope: without forwarding, which ZooKeeper mode has only while it migrates, Kafka closes the connection.
-pub async fn envelope(_broker: &Arc<Broker>, _request: EnvelopeRequest, _call: Call<'_>) -> Answer<EnvelopeResponse> {
+pub async fn envelope(
+    _broker: &Arc<Broker>,
+    _request: EnvelopeRequest,
+    _call: Call<'_>,
+) -> Answer<EnvelopeResponse> {
     Answer::Close("it sent an Envelope request even though forwarding has not been enabled".into())
 }
 
@@ -253,7 +294,12 @@ mod tests {
     use super::*;
     use crate::protocol::message::Message;
     use crate::protocol::messages::alter_client_quotas::{EntityData, EntryData};
-    use crate::protocol::messages::alter_user_scram_credentials::{ScramCredentialDeletion, ScramCredentialUpsertion};
+    use crate::protocol::messages::alter_partition_reassignments::{
+        ReassignablePartition, ReassignableTopic,
+    };
+    use crate::protocol::messages::alter_user_scram_credentials::{
+        ScramCredentialDeletion, ScramCredentialUpsertion,
+    };
     use crate::protocol::wire::Writer;
 
     fn in_every_version<M: Message>(answer: impl Fn(i16) -> M) {
@@ -271,11 +317,18 @@ mod tests {
         in_every_version(|_| no_acls_created(2));
         in_every_version(|_| no_acls_deleted(2));
         in_every_version(|version| no_token_created(CreateDelegationTokenRequest::default(), version));
-        in_every_version(|_| no_reassignment(true));
-        in_every_version(|_| no_reassignment(false));
+        let topic =
+            ReassignableTopic { partitions: vec![ReassignablePartition::default()], ..Default::default() };
+        let moves = AlterPartitionReassignmentsRequest { topics: vec![topic], ..Default::default() };
+        in_every_version(|_| no_reassignment(true, moves.clone()));
+        in_every_version(|_| no_reassignment(false, moves.clone()));
+        let refused = no_reassignment(true, moves);
+        assert_eq!((refused.error_code, refused.responses[0].partitions[0].error_code), (0, 35));
         let entity = EntityData { entity_type: "user".into(), entity_name: None, ..Default::default() };
         let entry = EntryData { entity: vec![entity], ..Default::default() };
-        in_every_version(|_| no_quotas(AlterClientQuotasRequest { entries: vec![entry.clone()], ..Default::default() }));
+        in_every_version(|_| {
+            no_quotas(AlterClientQuotasRequest { entries: vec![entry.clone()], ..Default::default() })
+        });
         in_every_version(|_| no_credentials(true, AlterUserScramCredentialsRequest::default()));
     }
 
@@ -300,7 +353,10 @@ mod tests {
             ..Default::default()
         };
         let refused = no_token_created(request, 3);
-        assert_eq!((refused.principal_name.as_str(), refused.token_requester_principal_name.as_str()), ("alice", "ANONYMOUS"));
+        assert_eq!(
+            (refused.principal_name.as_str(), refused.token_requester_principal_name.as_str()),
+            ("alice", "ANONYMOUS")
+        );
         assert_eq!(no_token_created(CreateDelegationTokenRequest::default(), 2).principal_name, "ANONYMOUS");
     }
 }

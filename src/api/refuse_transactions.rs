@@ -12,18 +12,21 @@ use super::{Answer, Call};
 use crate::broker::Broker;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::add_partitions_to_txn::{
-    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopic, AddPartitionsToTxnTopicResult,
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopic,
+    AddPartitionsToTxnTopicResult,
 };
 use crate::protocol::messages::describe_transactions::TransactionState;
-use crate::protocol::messages::txn_offset_commit::{TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic};
+use crate::protocol::messages::txn_offset_commit::{
+    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+};
 use crate::protocol::messages::write_txn_markers::{
     WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
 };
 use crate::protocol::messages::{
     AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
-    DescribeTransactionsRequest, DescribeTransactionsResponse, EndTxnRequest, EndTxnResponse, ListTransactionsRequest,
-    ListTransactionsResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse, WriteTxnMarkersRequest,
-    WriteTxnMarkersResponse,
+    DescribeTransactionsRequest, DescribeTransactionsResponse, EndTxnRequest, EndTxnResponse,
+    ListTransactionsRequest, ListTransactionsResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    WriteTxnMarkersRequest, WriteTxnMarkersResponse,
 };
 
 /// Names of states that ListTransactions may filter by (`TransactionState`).
@@ -90,7 +93,11 @@ pub async fn add_offsets_to_txn(
 }
 
 /// EndTxn.
-pub async fn end_txn(_broker: &Arc<Broker>, _request: EndTxnRequest, _call: Call<'_>) -> Answer<EndTxnResponse> {
+pub async fn end_txn(
+    _broker: &Arc<Broker>,
+    _request: EndTxnRequest,
+    _call: Call<'_>,
+) -> Answer<EndTxnResponse> {
     Answer::Now(EndTxnResponse { error_code: NO_TRANSACTIONS.code(), ..Default::default() })
 }
 
@@ -110,7 +117,11 @@ fn no_offsets(request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
             error_code: NO_TRANSACTIONS.code(),
             ..Default::default()
         });
-        TxnOffsetCommitResponseTopic { name: topic.name, partitions: partitions.collect(), ..Default::default() }
+        TxnOffsetCommitResponseTopic {
+            name: topic.name,
+            partitions: partitions.collect(),
+            ..Default::default()
+        }
     });
     TxnOffsetCommitResponse { topics: topics.collect(), ..Default::default() }
 }
@@ -138,7 +149,11 @@ fn no_markers(request: WriteTxnMarkersRequest) -> WriteTxnMarkersResponse {
                 ..Default::default()
             }
         });
-        WritableTxnMarkerResult { producer_id: marker.producer_id, topics: topics.collect(), ..Default::default() }
+        WritableTxnMarkerResult {
+            producer_id: marker.producer_id,
+            topics: topics.collect(),
+            ..Default::default()
+        }
     });
     WriteTxnMarkersResponse { markers: markers.collect(), ..Default::default() }
 }
@@ -183,7 +198,9 @@ mod tests {
     use super::*;
     use crate::protocol::message::Message;
     use crate::protocol::messages::add_partitions_to_txn::AddPartitionsToTxnTransaction;
-    use crate::protocol::messages::txn_offset_commit::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
+    use crate::protocol::messages::txn_offset_commit::{
+        TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+    };
     use crate::protocol::messages::write_txn_markers::{WritableTxnMarker, WritableTxnMarkerTopic};
     use crate::protocol::wire::Writer;
 
@@ -197,7 +214,8 @@ mod tests {
 
     #[test]
     fn partitions_are_refused_in_every_version() {
-        let topic = AddPartitionsToTxnTopic { name: "t".into(), partitions: vec![0, 1], ..Default::default() };
+        let topic =
+            AddPartitionsToTxnTopic { name: "t".into(), partitions: vec![0, 1], ..Default::default() };
         let transaction = AddPartitionsToTxnTransaction { topics: vec![topic.clone()], ..Default::default() };
         let request = AddPartitionsToTxnRequest {
             transactions: vec![transaction],
@@ -216,12 +234,16 @@ mod tests {
     #[test]
     fn offsets_and_markers_are_refused_in_every_version() {
         let partition = TxnOffsetCommitRequestPartition { partition_index: 2, ..Default::default() };
-        let topic =
-            TxnOffsetCommitRequestTopic { name: "t".into(), partitions: vec![partition], ..Default::default() };
+        let topic = TxnOffsetCommitRequestTopic {
+            name: "t".into(),
+            partitions: vec![partition],
+            ..Default::default()
+        };
         let offsets = TxnOffsetCommitRequest { topics: vec![topic], ..Default::default() };
         in_every_version(|_| no_offsets(offsets.clone()));
         assert_eq!(no_offsets(offsets).topics[0].partitions[0].error_code, 53);
-        let topic = WritableTxnMarkerTopic { name: "t".into(), partition_indexes: vec![1], ..Default::default() };
+        let topic =
+            WritableTxnMarkerTopic { name: "t".into(), partition_indexes: vec![1], ..Default::default() };
         let marker = WritableTxnMarker { producer_id: 9, topics: vec![topic], ..Default::default() };
         let markers = WriteTxnMarkersRequest { markers: vec![marker], ..Default::default() };
         in_every_version(|_| no_markers(markers.clone()));
@@ -230,12 +252,19 @@ mod tests {
 
     #[test]
     fn there_are_no_transactions() {
-        let request = ListTransactionsRequest { state_filters: vec!["Ongoing".into(), "Asleep".into()], ..Default::default() };
+        let request = ListTransactionsRequest {
+            state_filters: vec!["Ongoing".into(), "Asleep".into()],
+            ..Default::default()
+        };
         in_every_version(|_| no_list(request.clone()));
         assert_eq!(no_list(request).unknown_state_filters, ["Asleep"]);
-        let request = DescribeTransactionsRequest { transactional_ids: vec!["a".into(), String::new()], ..Default::default() };
+        let request = DescribeTransactionsRequest {
+            transactional_ids: vec!["a".into(), String::new()],
+            ..Default::default()
+        };
         in_every_version(|_| no_descriptions(request.clone()));
-        let codes: Vec<i16> = no_descriptions(request).transaction_states.iter().map(|it| it.error_code).collect();
+        let codes: Vec<i16> =
+            no_descriptions(request).transaction_states.iter().map(|it| it.error_code).collect();
         assert_eq!(codes, [105, 42]);
     }
 }

@@ -42,7 +42,8 @@ fn response(is_controller: bool, request: &UpdateFeaturesRequest, version: i16) 
 }
 
 fn why(update: &FeatureUpdateKey, version: i16) -> String {
-    let downgrades = if version == 0 { update.allow_downgrade } else { (2..=3).contains(&update.upgrade_type) };
+    let downgrades =
+        if version == 0 { update.allow_downgrade } else { (2..=3).contains(&update.upgrade_type) };
     let is_known = version == 0 || (1..=3).contains(&update.upgrade_type);
     let level = update.max_version_level;
     match (update.feature.as_str(), is_known, level < 1, downgrades) {
@@ -70,7 +71,11 @@ mod tests {
             ..Default::default()
         };
         let request = UpdateFeaturesRequest {
-            feature_updates: vec![update("", 1), update("metadata.version", 20), update("metadata.version", 0)],
+            feature_updates: vec![
+                update("", 1),
+                update("metadata.version", 20),
+                update("metadata.version", 0),
+            ],
             ..Default::default()
         };
         for version in UpdateFeaturesResponse::VERSIONS {
@@ -79,7 +84,8 @@ mod tests {
                 answer.encode(&mut Writer::default(), version).expect("every version can say it");
                 assert_eq!(answer.error_code, if is_controller { 0 } else { 41 });
             }
-            let texts: Vec<_> = response(true, &request, version).results.into_iter().map(|it| it.error_message).collect();
+            let texts: Vec<_> =
+                response(true, &request, version).results.into_iter().map(|it| it.error_message).collect();
             assert!(texts[0].as_deref().is_some_and(|text| text.contains("empty")));
             assert!(texts[1].as_deref().is_some_and(|text| text.contains("not supported")));
             assert!(texts[2].as_deref().is_some_and(|text| text.contains("less than 1")));

@@ -25,6 +25,7 @@ use crate::controller::machine::Config as ControllerConfig;
 use crate::controller::runner::{self, ControllerHandle};
 use crate::coordinator::directory::{GroupCoordinator, Settings as GroupSettings};
 use crate::coordinator::group::{GroupConfig, ValueVersions};
+use crate::membership::Notice;
 use crate::membership::producer_ids::ProducerIds;
 use crate::membership::registration::Registration;
 use crate::membership::watches::{self, Told, Watcher};
@@ -80,6 +81,7 @@ pub async fn start(
         Arc::new(ReplicaManager::new(broker_id, logs, parts.clock.clone(), parts.configs.clone(), marks));
     let broker = parts.assemble(replicas).await?;
     let (stopper, stop) = stop_pair();
+    tasks::watch_dirs(&broker, &stop);
     listen(&broker, bound, workers, &stop);
     register(&broker, endpoints.clone(), last_change, &parts).await?;
     tasks::start(&broker, &stop);
@@ -300,7 +302,7 @@ fn listen(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: Ve
             slots: slots.clone(),
             limits: ConnectionLimits {
                 request_max_bytes: number("socket.request.max.bytes") as i32,
-                idle: broker.config.ms("connections.max.idle.ms"),
+                idle: u64::try_from(number("connections.max.idle.ms")).ok().map(Duration::from_millis),
             },
             workers: workers.clone(),
             stop: stop.clone(),
@@ -363,6 +365,8 @@ impl Running {
     /// Stops in order: no new requests, the registration removed, logs flushed and marked clean.
     pub async fn stop(self) {
         tracing::info!("stopping");
+        // First out of office: a controller that sees its own broker leave would take every leadership away.
+        self.broker.controller.notice(Notice::SessionLost);
         if let Err(error) = brokers::unregister(&*self.broker.store, self.broker.id).await {
             tracing::warn!(%error, "the registration stays until the ZooKeeper session ends");
         }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use crate::broker::Broker;
 use crate::shutdown::Stop;
 use crate::storage::manager::Failures;
@@ -106,6 +108,24 @@ async fn run(job: &'static Job, broker: Arc<Broker>, mut stop: Stop) {
             }
         }
     }
+}
+
+/// Takes a log directory offline the moment one of its logs fails, whoever was using the log.
+pub fn watch_dirs(broker: &Arc<Broker>, stop: &Stop) {
+    let (sender, mut failed) = mpsc::unbounded_channel();
+    broker.replicas.logs.context().failures.on_failure(move |dir, error| {
+        // Nobody listens once the broker is stopping.
+        let _stopping = sender.send((dir, error));
+    });
+    let (broker, mut stop) = (broker.clone(), stop.clone());
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.requested() => return,
+                Some((dir, error)) = failed.recv() => broker.log_dir_failed(&dir, &error).await,
+            }
+        }
+    });
 }
 
 /// Directories that failed go offline; without any left the broker halts, as Kafka does.

@@ -65,6 +65,8 @@ impl Dev {
             ("transaction.state.log.replication.factor", "1".to_owned()),
             ("transaction.state.log.min.isr", "1".to_owned()),
             ("group.initial.rebalance.delay.ms", "0".to_owned()),
+            // After a kill, the next start waits for the old session to end.
+            ("zookeeper.session.timeout.ms", "4000".to_owned()),
         ];
         let (config, warnings) = config::load(None, &self.overrides, &defaults)?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

@@ -148,7 +148,8 @@ fn cross_checks(settings: &Settings) -> Vec<String> {
         "max.connections.per.ip can be 0 only with max.connections.per.ip.overrides",
     );
     require(
-        number("connection.failed.authentication.delay.ms") < number("connections.max.idle.ms"),
+        number("connections.max.idle.ms") < 0
+            || number("connection.failed.authentication.delay.ms") < number("connections.max.idle.ms"),
         "connection.failed.authentication.delay.ms must be less than connections.max.idle.ms",
     );
     require(

@@ -13,7 +13,7 @@ use ottla_zk::znode::config::ConfigEntity;
 use ottla_zk::znode::partition::{self, PartitionState};
 use ottla_zk::znode::producer_ids::{self as producer_id_node, ProducerIdBlock as BlockNode};
 use ottla_zk::znode::reassign::PartitionName;
-use ottla_zk::znode::topic::{TopicId, TopicNode};
+use ottla_zk::znode::topic::{self, TopicId, TopicNode};
 
 use super::context::{Assignment, Broker, Leadership};
 use super::event::ProducerIdBlock;
@@ -205,7 +205,14 @@ async fn read_one(store: &dyn Store, op: &ReadOp, unclean_by_default: bool) -> R
         ReadOp::Brokers => {
             Loaded::Brokers(brokers::list(store).await?.into_iter().map(|live| broker_image(&live)).collect())
         }
-        ReadOp::Broker(id) => Loaded::Broker(brokers::get(store, *id).await?.map(|live| broker_image(&live))),
+        ReadOp::Broker(id) => Loaded::Broker(match brokers::get(store, *id).await {
+            Ok(live) => live.map(|live| broker_image(&live)),
+            Err(KafkaError::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(%error, "a broker's registration cannot be read; what was known of it stays");
+                None
+            }
+        }),
         ReadOp::Topics => names(topics::names(store).await?),
         ReadOp::Deletions => names(topics::deletions(store).await?),
         ReadOp::TopicRecords(wanted) => topic_records(store, wanted).await?,
@@ -252,15 +259,21 @@ fn child_name(path: &str) -> String {
 async fn topic_records(store: &dyn Store, wanted: &[Arc<str>]) -> Result<Loaded, KafkaError> {
     let names: Vec<String> = wanted.iter().map(|name| name.to_string()).collect();
     let mut records = Vec::with_capacity(names.len());
-    for topic in topics::read(store, &names).await? {
-        match topic {
-            Ok(topic) => records.push(TopicRecord {
-                topic: topic.name.as_str().into(),
-                id: topic.node.topic_id.map(|id| Uuid(id.0)),
-                partitions: assignments(&topic.node),
-            }),
-            Err(error) => tracing::error!(%error, "a topic cannot be read; its partitions stay as they are"),
-        }
+    let paths: Vec<String> = names.iter().map(|name| topic::path(name)).collect();
+    for (name, found) in wanted.iter().zip(store.get_many(&paths).await?) {
+        let Some(found) = found else { continue };
+        records.push(match TopicNode::decode(name, &found.data) {
+            Ok(node) => TopicRecord {
+                topic: name.clone(),
+                id: node.topic_id.map(|id| Uuid(id.0)),
+                partitions: assignments(&node),
+            },
+            Err(error) => {
+                tracing::error!(%error, "a topic cannot be read; its partitions stay as they are until the node is mended");
+                // Known without partitions, so that a mended node is heard of and nobody takes it for deleted.
+                TopicRecord { topic: name.clone(), id: None, partitions: Vec::new() }
+            }
+        });
     }
     Ok(Loaded::Topics(records))
 }

@@ -29,6 +29,8 @@ use crate::shutdown::Stop;
 const ANSWERS_MAX: usize = 128;
 /// What a read asks for at least.
 const READ_MIN: usize = 16 * 1024;
+/// What the first read of a connection asks for.
+const READ_FIRST: usize = 1024;
 /// An idle connection gives its buffer back after this long.
 const BUFFER_IDLE: Duration = Duration::from_secs(1);
 
@@ -70,8 +72,8 @@ enum Answer {
 pub struct ConnectionLimits {
     /// `socket.request.max.bytes`.
     pub request_max_bytes: i32,
-    /// `connections.max.idle.ms`.
-    pub idle: Duration,
+    /// `connections.max.idle.ms`; `None` when it is negative: no limit.
+    pub idle: Option<Duration>,
 }
 
 /// The state of one connection.
@@ -129,7 +131,15 @@ impl Connection {
             if stopping && self.answers.is_empty() && self.outgoing.is_empty() {
                 return Closed::Stopping;
             }
-            let reading = !stopping && self.outgoing.is_empty() && self.answers.len() < ANSWERS_MAX;
+            let may_take = !stopping && self.outgoing.is_empty() && self.answers.len() < ANSWERS_MAX;
+            // Requests that came with others stay in the buffer while answers wait: the socket will not tell of them.
+            if may_take && self.has_frame() {
+                match self.process_buffered().await {
+                    Ok(()) => continue,
+                    Err(closed) => return closed,
+                }
+            }
+            let reading = may_take;
             match self.next_wake(reading, stopping, last_active).await {
                 Wake::Readable => {
                     last_active = Instant::now();
@@ -143,13 +153,11 @@ impl Connection {
                         Some(frame) => self.answers[0] = Answer::Ready(frame),
                         None => drop(self.answers.pop_front()),
                     }
-                    if let Err(closed) = self.process_buffered().await {
-                        return closed;
-                    }
                 }
                 Wake::Writable => last_active = Instant::now(),
                 Wake::Timer => {
-                    if self.answers.is_empty() && last_active.elapsed() >= self.limits.idle {
+                    let idle = self.limits.idle.is_some_and(|idle| last_active.elapsed() >= idle);
+                    if idle && self.answers.is_empty() {
                         return Closed::Idle;
                     }
                     if self.input.is_empty() && self.input.capacity() > 0 {
@@ -164,8 +172,10 @@ impl Connection {
 
     async fn next_wake(&mut self, reading: bool, stopping: bool, last_active: Instant) -> Wake {
         let timer = match self.input.is_empty() && self.input.capacity() > 0 {
-            true => last_active + BUFFER_IDLE,
-            false => last_active.max(Instant::now() - self.limits.idle) + self.limits.idle,
+            true => Some(last_active + BUFFER_IDLE),
+            // Whoever waits for an answer is not idle; the answer is what wakes this connection next.
+            false if !self.answers.is_empty() => None,
+            false => self.limits.idle.and_then(|idle| last_active.checked_add(idle)),
         };
         let writing = !self.outgoing.is_empty();
         let waiting = matches!(self.answers.front(), Some(Answer::Waiting(_)));
@@ -180,7 +190,7 @@ impl Connection {
             frame = head, if waiting => Wake::Answer(frame),
             _ = self.stream.readable(), if reading => Wake::Readable,
             _ = self.stop.requested(), if !stopping => Wake::Stop,
-            _ = tokio::time::sleep_until(timer) => Wake::Timer,
+            () = until(timer) => Wake::Timer,
         }
     }
 
@@ -214,7 +224,9 @@ impl Connection {
     /// start (`BytesMut` reclaims it once the last frame's slices are gone), which keeps it in the cache.
     fn reserve(&mut self) {
         if self.input.is_empty() {
-            self.input.reserve(self.frame_seen.max(READ_MIN));
+            // Who has not sent a whole request yet gets little: a thousand of them must cost next to nothing.
+            let usual = if self.frame_seen == 0 { READ_FIRST } else { self.frame_seen.max(READ_MIN) };
+            self.input.reserve(usual);
             return;
         }
         let announced = match self.input.get(..4).map(|mut head| head.get_i32()) {
@@ -222,7 +234,7 @@ impl Connection {
             None => READ_MIN,
         };
         let want = announced.min(self.input.len()).max(READ_MIN);
-        if self.input.capacity() - self.input.len() < READ_MIN.min(want) {
+        if self.input.capacity() - self.input.len() < self.input.len() / 4 {
             self.input.reserve(want);
         }
     }
@@ -243,6 +255,12 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether the next frame can be looked at without reading: it is there whole, or its size is impossible.
+    fn has_frame(&self) -> bool {
+        let size = self.input.get(..4).map(|mut head| head.get_i32());
+        size.is_some_and(|size| size < 0 || self.input.len() - 4 >= size as usize)
+    }
+
     fn next_frame(&mut self) -> Result<Option<Bytes>, Closed> {
         let Some(size) = self.input.get(..4).map(|mut head| head.get_i32()) else { return Ok(None) };
         let limit = self.limits.request_max_bytes;
@@ -255,5 +273,12 @@ impl Connection {
         self.frame_seen = self.frame_seen.max(size as usize + 4);
         self.input.advance(4);
         Ok(Some(self.input.split_to(size as usize).freeze()))
+    }
+}
+
+async fn until(timer: Option<Instant>) {
+    match timer {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

@@ -8,6 +8,7 @@ use super::replica_manager::ReplicaManager;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::{TopicPartition, Uuid};
 use crate::protocol::messages::leader_and_isr::LeaderAndIsrPartitionState;
+use crate::storage::fs::deferring;
 use crate::storage::log::Log;
 
 /// One partition of a LeaderAndIsr, and its answer.
@@ -34,6 +35,8 @@ pub struct StopAsk {
     pub delete: bool,
 }
 
+/// More new partitions than this in one request share one sync.
+const NEW_AT_ONCE: usize = 8;
 const EPOCH_DURING_DELETE: i32 = -2;
 const NO_EPOCH: i32 = -1;
 
@@ -44,7 +47,19 @@ impl ReplicaManager {
         asked: &[(TopicPartition, Uuid, &LeaderAndIsrPartitionState)],
     ) -> Vec<Became> {
         let _one_change = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.iter().map(|(tp, topic_id, state)| self.become_one(tp, *topic_id, state)).collect()
+        let is_many = asked.iter().filter(|(_, _, state)| state.is_new).count() > NEW_AT_ONCE;
+        let became = asked.iter().map(|(tp, topic_id, state)| match is_many && state.is_new {
+            true => deferring(|| self.become_one(tp, *topic_id, state)),
+            false => self.become_one(tp, *topic_id, state),
+        });
+        let became = became.collect();
+        if is_many {
+            // The directories' failures are told to the log context, as those of appends are.
+            for (dir, error) in self.logs.sync_deferred() {
+                self.logs.context().failures.ring(&dir, &error);
+            }
+        }
+        became
     }
 
     fn become_one(&self, tp: &TopicPartition, topic_id: Uuid, asked: &LeaderAndIsrPartitionState) -> Became {

@@ -236,6 +236,10 @@ impl Fs for Descriptors {
         self.inner.set_modified_ms(path, ms)
     }
 
+    fn sync_deferred(&self, dir: &Path) -> io::Result<()> {
+        self.inner.sync_deferred(dir)
+    }
+
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.inner.space(path)
     }

@@ -70,6 +70,12 @@ pub trait Fs: Send + Sync + 'static {
     /// Size of the file system that holds `path` (`DescribeLogDirs`).
     fn space(&self, path: &Path) -> io::Result<Space>;
 
+    /// Makes durable, in one call for the file system that holds `dir`, every sync that [`deferring`] has put off.
+    /// A file system that puts nothing off has nothing to do.
+    fn sync_deferred(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Replaces the whole content of a small file, atomically and durably: `<path>.tmp` is written and synced,
     /// renamed over `path`, and the directory is synced. After a crash the file holds the old or the new bytes.
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -220,7 +226,14 @@ impl Fs for OsFs {
         fs::remove_dir_all(dir)
     }
 
+    fn sync_deferred(&self, dir: &Path) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(fs::File::open(dir)?)?)
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        if DEFERS.get() {
+            return Ok(());
+        }
         fs::File::open(dir)?.sync_all()
     }
 
@@ -238,6 +251,24 @@ impl Fs for OsFs {
             usable: stat.f_bavail.saturating_mul(stat.f_frsize),
         })
     }
+}
+
+thread_local! {
+    static DEFERS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Runs `work`, in which this thread's syncs on [`OsFs`] do nothing: thousands of small syncs cost seconds, one
+/// [`Fs::sync_deferred`] after them costs milliseconds. Until that call nothing of `work` counts as durable, so it is
+/// for what may be lost whole: new, empty logs, and the end of a run before it is marked clean.
+pub fn deferring<T>(work: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            DEFERS.set(self.0);
+        }
+    }
+    let _restore = Restore(DEFERS.replace(true));
+    work()
 }
 
 #[derive(Debug)]
@@ -270,6 +301,9 @@ impl File for OsFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        if DEFERS.get() {
+            return Ok(());
+        }
         self.0.sync_data()
     }
 

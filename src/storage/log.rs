@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::dir_failures::DirFailures;
 use super::epoch_cache::{EPOCH_FILE, EpochCache};
 use super::fs::{Fs, Open};
 use super::log_config::LogConfig;
@@ -48,6 +49,8 @@ pub struct LogContext {
     pub fs: Arc<dyn Fs>,
     /// Files that wait for removal.
     pub trash: Trash,
+    /// Rung when a directory fails.
+    pub failures: Arc<DirFailures>,
     /// `producer.id.expiration.ms`, which may change while running.
     pub producer_id_expiration_ms: AtomicI64,
 }
@@ -56,7 +59,12 @@ impl LogContext {
     /// A context over `fs` with Kafka's default expiration of producer ids, a day.
     pub fn new(fs: Arc<dyn Fs>) -> LogContext {
         const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-        LogContext { fs, trash: Trash::default(), producer_id_expiration_ms: AtomicI64::new(DAY_MS) }
+        LogContext {
+            fs,
+            trash: Trash::default(),
+            failures: Arc::default(),
+            producer_id_expiration_ms: AtomicI64::new(DAY_MS),
+        }
     }
 
     pub(super) fn producer_expiration_ms(&self) -> i64 {
@@ -114,6 +122,8 @@ pub(super) struct State {
     pub is_new: bool,
     /// The active segment was cut and not synced since: a crash could bring back what was cut.
     pub cut_is_dirty: bool,
+    /// Rung when this log's directory fails.
+    pub failures: Arc<DirFailures>,
     /// Counts truncations: a sync that ran beside one proves nothing.
     pub truncations: u64,
 }
@@ -155,6 +165,7 @@ impl Log {
             dir_is_dirty: true,
             is_new: true,
             cut_is_dirty: false,
+            failures: context.failures.clone(),
             truncations: 0,
         };
         Ok(Log::from_state(context, partition, config, state))
@@ -309,6 +320,7 @@ impl State {
         tracing::error!(dir = %self.dir.display(), %error, "log fenced");
         if matches!(self.health, Health::Open) {
             self.health = Health::Fenced(error.to_string());
+            self.failures.ring(super::fs::parent_of(&self.dir), &error);
         }
         LogError::Storage(error)
     }

@@ -4,6 +4,7 @@ pub mod append_error;
 pub mod batch_scan;
 pub mod checkpoint;
 pub mod descriptors;
+pub mod dir_failures;
 pub mod dirs;
 pub mod epoch_cache;
 pub mod fs;

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::peers::Peer;
 
+/// Kafka's cost over the null broker's above which a round says something about the excess.
+const KAFKA_STANDS_OUT: f64 = 1.1;
+
 /// Figures that are measured together and chosen together on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Group {
@@ -174,16 +177,35 @@ impl Results {
         spread(&self.by_round(id, [of, to], |[of, to]| of / to))
     }
 
-    /// (Ottla - null) / (Kafka - null), round by round.
+    /// (Ottla - null) / (Kafka - null), round by round. Rounds in which Kafka does not stand out from the
+    /// null broker are left out: what disturbed them is larger than what is measured.
     pub fn excess(&self, id: &'static str) -> Option<Spread> {
         let peers = [Peer::Ottla, Peer::Kafka, Peer::Null];
-        spread(&self.by_round(id, peers, |[ottla, kafka, null]| (ottla - null) / (kafka - null)))
+        let excess = |[ottla, kafka, null]: [f64; 3]| {
+            if kafka > null * KAFKA_STANDS_OUT { (ottla - null) / (kafka - null) } else { f64::NAN }
+        };
+        let mut rounds = self.by_round(id, peers, excess);
+        rounds.retain(|excess| excess.is_finite());
+        spread(&rounds)
     }
 
-    /// The number that is held against what is wanted, and whether its median meets it.
+    /// Rounds that [`Results::excess`] leaves out, and rounds in all.
+    pub fn left_out(&self, id: &'static str) -> (usize, usize) {
+        let rounds = self.by_round(id, [Peer::Kafka, Peer::Null], |[kafka, null]| kafka / null);
+        (rounds.iter().filter(|ratio| **ratio <= KAFKA_STANDS_OUT).count(), rounds.len())
+    }
+
+    /// The number that is held against what is wanted, and whether its median meets it; nothing if half of
+    /// the rounds or more had to be left out.
     pub fn verdict(&self, figure: &Figure) -> Option<(Spread, bool)> {
         let (seen, met): (Option<Spread>, fn(f64, f64) -> bool) = match figure.wanted {
-            Wanted::Excess(_) => (self.excess(figure.id), |seen, wanted| seen <= wanted),
+            Wanted::Excess(_) => {
+                let (left_out, rounds) = self.left_out(figure.id);
+                if 2 * left_out >= rounds {
+                    return None;
+                }
+                (self.excess(figure.id), |seen, wanted| seen <= wanted)
+            }
             Wanted::AtMost(_) => {
                 (self.ratio(figure.id, Peer::Ottla, Peer::Kafka), |seen, wanted| seen <= wanted)
             }

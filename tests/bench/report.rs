@@ -54,6 +54,12 @@ pub fn text(results: &Results, about: &Value) -> String {
     let mut text = format!("{table}\n\n");
     text += "Values are medians of the rounds [least..greatest]; ratios are taken round by round.\n";
     text += "excess = (Ottla - null) / (Kafka - null). Kafka's default durability (\"replicated\").\n";
+    for figure in FIGURES.iter().filter(|figure| matches!(figure.wanted, Wanted::Excess(_))) {
+        if let (left_out @ 1.., rounds) = results.left_out(figure.id) {
+            text += &format!("{}: {left_out} of {rounds} rounds left out of the excess, ", figure.title);
+            text += "Kafka did not stand out from the null broker in them.\n";
+        }
+    }
     text += &format!("Machine: {}\n", about["machine"]);
     for mood in &results.moods {
         text += &format!("Before a round: {mood}\n");
@@ -114,6 +120,7 @@ pub fn json(results: &Results, about: &Value) -> Value {
             "ottla_to_null": range(results.ratio(figure.id, Peer::Ottla, Peer::Null)),
             "kafka_to_null": range(results.ratio(figure.id, Peer::Kafka, Peer::Null)),
             "excess": range(results.excess(figure.id)),
+            "rounds_left_out": if matches!(figure.wanted, Wanted::Excess(_)) { results.left_out(figure.id).0 } else { 0 },
             "met": results.verdict(figure).map(|(_, met)| met),
         })
     });

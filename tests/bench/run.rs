@@ -235,7 +235,7 @@ impl<'a> Run<'a> {
                 self.progress.step(&format!("round {}: {id} on {}", round + 1, peer.name()));
                 let seen = match group {
                     Group::Fetch => {
-                        sample::take(broker.pid(), fetch::fetch(broker.port, id), self.plan.length)
+                        sample::take(broker.pid(), fetch::fetch(broker.port, id), read(self.plan.length))
                     }
                     _ => written(broker, &format!("{id}-{round}"), *shape, self.plan.length),
                 };

@@ -4,13 +4,15 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 import install
 import paths
 from runs import Failed
 
 PYTHON = str(paths.VENV / "bin" / "python")
-JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", f"{paths.JAVA_CLASSES}:{paths.JARS}/*", "Driver"]
+JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m"]
+JAVA += ["-cp", f"{paths.JAVA_CLASSES}:{paths.JARS}/*", "Driver"]
 
 
 class Client:
@@ -19,7 +21,7 @@ class Client:
     def __init__(self, command, needs, says_commits=True, empty_header=None):
         self.command = [str(part) for part in command]
         self.needs = needs
-        self.says_commits = says_commits
+        self.says_commits = says_commits  # if not, it commits every 5 s, even what it is still printing
         self.empty_header = empty_header  # what it writes as a header without a value
 
 
@@ -67,6 +69,7 @@ class Member:
     def __init__(self, name, client, folder, **options):
         self.name = name
         self.log = folder / f"{name}.log"
+        self.began = time.monotonic()
         self.pid = None
         self.assigned = set()
         self.tail = b""

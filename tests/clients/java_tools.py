@@ -89,7 +89,8 @@ def topics(tools):
 def console(tools):
     for at, codec in enumerate(CODECS):
         numbers = range(at * RECORDS // len(CODECS), (at + 1) * RECORDS // len(CODECS))
-        options = ["--topic", "tools", "--compression-codec", codec, "--property", "parse.key=true", "--property", "parse.headers=true"]
+        options = ["--topic", "tools", "--compression-codec", codec]
+        options += ["--property", "parse.key=true", "--property", "parse.headers=true"]
         lines = [f"codec:{codec}\tk{number % 20}\tvalue {number}" for number in numbers]
         tools.run("kafka-console-producer", *options, lines=lines)
     options = ["--topic", "tools", "--from-beginning", "--group", "readers", "--max-messages", RECORDS, "--timeout-ms", 30000]
@@ -129,7 +130,8 @@ def groups(tools):
 
 def configs(tools):
     topic = ["--entity-type", "topics", "--entity-name", "tools"]
-    tools.expect("Completed updating config for topic tools", "kafka-configs", *topic, "--alter", "--add-config", "max.message.bytes=2000000")
+    change = ["--alter", "--add-config", "max.message.bytes=2000000"]
+    tools.expect("Completed updating config for topic tools", "kafka-configs", *topic, *change)
     tools.expect("max.message.bytes=2000000", "kafka-configs", *topic, "--describe")
     tools.run("kafka-configs", *topic, "--alter", "--delete-config", "max.message.bytes")
     if "max.message.bytes" in tools.run("kafka-configs", *topic, "--describe"):
@@ -163,7 +165,8 @@ def cluster(tools):
     for api in ["Fetch(1): 0 to 17", "JoinGroup(11): 0 to 9", "InitProducerId(22): 0 to 5", "ApiVersions(18): 0 to 4"]:
         if api not in versions:
             raise Failed(f"kafka-broker-api-versions: no {api!r} in {versions}")
-    tools.expect(re.compile(r"Cluster ID: [\w-]{22}"), "kafka-cluster", "cluster-id", "--bootstrap-server", tools.broker.bootstrap, connect=False)
+    at = ["--bootstrap-server", tools.broker.bootstrap]
+    tools.expect(re.compile(r"Cluster ID: [\w-]{22}"), "kafka-cluster", "cluster-id", *at, connect=False)
     answer = tools.run("kafka-log-dirs", "--describe", "--topic-list", "tools")
     directories = json.loads(answer[answer.index("{"):])["brokers"][0]["logDirs"]
     sizes = [partition["size"] for directory in directories for partition in directory["partitions"]]
@@ -171,7 +174,7 @@ def cluster(tools):
         raise Failed(f"kafka-log-dirs: {directories}")
     tools.run("kafka-leader-election", "--election-type", "preferred", "--all-topic-partitions")
     tools.expect("No partition reassignments found.", "kafka-reassign-partitions", "--list")
-    tools.expect("TransactionalId", "kafka-transactions", "--bootstrap-server", tools.broker.bootstrap, "list", connect=False)
+    tools.expect("TransactionalId", "kafka-transactions", *at, "list", connect=False)
     load = ["--topic", "tools", "--num-records", 5000, "--record-size", 100, "--throughput", -1]
     load += ["--producer-props", f"bootstrap.servers={tools.broker.bootstrap}", "acks=all"]
     tools.expect("5000 records sent", "kafka-producer-perf-test", *load, connect=False)
@@ -183,7 +186,7 @@ def dump_log(tools):
     """The files of a stopped broker, read by Kafka's own reader."""
     if not tools.broker.stop():
         raise Failed("the broker did not stop on SIGTERM")
-    files = sorted(tools.broker.data.glob("tools-*/*.log"))
+    files = sorted(tools.broker.logs.glob("tools-*/*.log"))
     arguments = ["--deep-iteration", "--print-data-log", "--files", ",".join(map(str, files))]
     answer = tools.run("kafka-dump-log", *arguments, connect=False)
     values = {int(number) for number in re.findall(r"payload: value (\d+)$", answer, re.MULTILINE)}
@@ -193,7 +196,7 @@ def dump_log(tools):
         raise Failed(f"kafka-dump-log: codecs {codecs}, {len(missing)} records missing beyond the ten that were deleted")
     if re.search(r"isvalid: false|Found .* exception|Could not read", answer):
         raise Failed("kafka-dump-log found damage: see tools.log")
-    indexes = sorted(tools.broker.data.glob("tools-*/*.index")) + sorted(tools.broker.data.glob("tools-*/*.timeindex"))
+    indexes = sorted(tools.broker.logs.glob("tools-*/*.index")) + sorted(tools.broker.logs.glob("tools-*/*.timeindex"))
     answer = tools.run("kafka-dump-log", "--index-sanity-check", "--files", ",".join(map(str, indexes)), connect=False)
     if answer.count("passed sanity check") + answer.count("is empty") != len(indexes):
         raise Failed(f"kafka-dump-log --index-sanity-check: {answer[-600:]}")

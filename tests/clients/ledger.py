@@ -48,6 +48,15 @@ class Ledger:
         self.position[place] = offset + 1
         self.read_by[member] = self.read_by.get(member, 0) + 1
 
+    def ends(self):
+        """One after the last record read of each partition."""
+        ends = {}
+        for topic, records in self.read.items():
+            for partition, offset in records:
+                place = f"{topic}/{partition}"
+                ends[place] = max(offset + 1, ends.get(place, 0))
+        return ends
+
     def count(self):
         """How many different records were read."""
         return sum(len(records) for records in self.read.values())

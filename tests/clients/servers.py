@@ -105,8 +105,10 @@ class ZooKeeper(Server):
         (folder / "log4j.properties").write_text(LOG4J.format(level="WARN"))
 
     def command(self):
-        log = f"-Dlog4j.configuration=file:{self.folder}/log4j.properties"
-        return [*JVM, "-Xmx256m", log, "org.apache.zookeeper.server.quorum.QuorumPeerMain", f"{self.folder}/zk.properties"]
+        # It is never killed here, so it need not sync: on a busy disk that takes longer than a session.
+        settings = [f"-Dlog4j.configuration=file:{self.folder}/log4j.properties", "-Dzookeeper.forceSync=no"]
+        main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+        return [*JVM, "-Xmx256m", *settings, main, f"{self.folder}/zk.properties"]
 
     def is_up(self):
         return port_answers(self.port, b"ruok", b"imok")
@@ -121,6 +123,7 @@ class Broker(Server):
         self.port = port or paths.free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.data = data or folder / "data"
+        self.logs = self.data  # where the directories of partitions are
         self.config = folder / "server.properties"
         self.config.write_text("".join(f"{key}={value}\n" for key, value in self.properties(overrides).items()))
 
@@ -190,14 +193,18 @@ class Ottla(Broker):
 
     def __init__(self, folder, binary=paths.OTTLA, **arguments):
         self.binary = binary
+        if not binary.exists():
+            raise Failed(f"there is no {binary}: cargo build --release, or name another with --ottla-bin")
         self.zookeeper_port = paths.free_port()
         super().__init__(folder, **arguments)
+        if not self.zookeeper:
+            self.logs = self.data / "logs"
 
     def command(self):
         if self.zookeeper:
             return [str(self.binary), "start", "--config", str(self.config)]
         ports = ["--port", str(self.port), "--zookeeper-port", str(self.zookeeper_port)]
-        return [str(self.binary), "dev", "--data", str(self.data), *ports]
+        return [str(self.binary), "dev", "--data", str(self.data), *ports, "--override", "num.partitions=6"]
 
 
 def new_broker(kind, folder, zookeeper=None, binary=None, **arguments):

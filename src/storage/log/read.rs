@@ -5,6 +5,7 @@
 //! concurrent truncation a region may be shorter than it says or hold newer batches: who sends it must cope
 //! with a short file, as clients cope with what a truncation brings. Source: `LocalLog.read`, `LogSegment.read`.
 
+use std::io;
 use std::sync::Arc;
 
 use super::{Log, State};
@@ -83,6 +84,24 @@ impl Log {
     /// Finds the batches from `offset` on, at most `max_bytes` of them; with `min_one` the first batch whole,
     /// even if it is larger. `OffsetOutOfRange` outside of log start and log end.
     pub fn read(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        bound: Bound,
+        min_one: bool,
+    ) -> Result<Slice, LogError> {
+        self.read_now(offset, max_bytes, bound, min_one).inspect_err(|error| {
+            // A file that is gone or shorter was deleted or cut beside this read: the disk is not to blame.
+            let beside = [io::ErrorKind::NotFound, io::ErrorKind::UnexpectedEof];
+            if let LogError::Storage(cause) = error
+                && !beside.contains(&cause.kind())
+            {
+                self.context().failures.ring(&self.log_dir(), error);
+            }
+        })
+    }
+
+    fn read_now(
         &self,
         offset: i64,
         max_bytes: usize,

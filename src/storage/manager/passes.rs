@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::protocol::ids::TopicPartition;
 use crate::storage::checkpoint::{HIGH_WATERMARK_FILE, LOG_START_FILE, RECOVERY_POINT_FILE, write_offsets};
 use crate::storage::dirs::LogDir;
+use crate::storage::fs::deferring;
 use crate::storage::log::Log;
 use crate::storage::log_error::LogError;
 
@@ -91,6 +92,17 @@ impl LogManager {
         write_offsets(self.fs(), &dir.path().join(file), &offsets)
     }
 
+    /// Makes durable what was done under [`deferring`].
+    pub fn sync_deferred(&self) -> Failures {
+        let mut failures = Failures::new();
+        for dir in self.live_dirs() {
+            if let Err(error) = self.fs().sync_deferred(dir.path()) {
+                failures.insert(dir.path().to_path_buf(), error.to_string());
+            }
+        }
+        failures
+    }
+
     /// Makes the directories of logs created since their last flush durable, with their topic ids.
     pub fn sync_new(&self, now: Timestamp) -> Failures {
         let mut failures = Failures::new();
@@ -115,7 +127,9 @@ impl LogManager {
 
     fn shut_dir(&self, dir: &LogDir, threads: usize, now: Timestamp) -> Result<(), LogError> {
         let logs = self.logs_in(dir.path());
+        // One sync of the file system for all logs: nothing counts before the marker that follows it.
         close_all(&logs, threads, now)?;
+        self.fs().sync_deferred(dir.path())?;
         self.checkpoint_dir(dir, RECOVERY_POINT_FILE, &|log| Some(log.recovery_point()))?;
         self.checkpoint_dir(dir, HIGH_WATERMARK_FILE, &|log| Some(log.high_watermark()))?;
         self.checkpoint_dir(dir, LOG_START_FILE, &start_above_first_segment)?;
@@ -137,7 +151,7 @@ fn start_above_first_segment(log: &Log) -> Option<i64> {
 fn close_all(logs: &[Arc<Log>], threads: usize, now: Timestamp) -> Result<(), LogError> {
     let share = logs.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
-        let close = |part: &[Arc<Log>]| part.iter().try_for_each(|log| log.close(now));
+        let close = |part: &[Arc<Log>]| deferring(|| part.iter().try_for_each(|log| log.close(now)));
         let running: Vec<_> = logs.chunks(share).map(|part| scope.spawn(move || close(part))).collect();
         let mut result = Ok(());
         for thread in running {

@@ -189,6 +189,14 @@ fn metadata(state: &State, request: &MetadataRequest) -> MetadataResponse {
 fn create_topics(state: &mut State, request: &CreateTopicsRequest) -> io::Result<CreateTopicsResponse> {
     let mut topics = Vec::new();
     for topic in &request.topics {
+        if state.topics.contains_key(&topic.name) {
+            topics.push(CreatableTopicResult {
+                name: topic.name.clone(),
+                error_code: ErrorCode::TopicAlreadyExists.code(),
+                ..CreatableTopicResult::default()
+            });
+            continue;
+        }
         let path = |index| state.dir.join(format!("{}-{index}.log", topic.name));
         let made: io::Result<Vec<Partition>> =
             (0..topic.num_partitions).map(|index| Partition::create(&path(index))).collect();

@@ -53,6 +53,7 @@ def consume(options):
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             "session.timeout.ms": 6000,
+            "debug": "cgrp",  # a member that does not come back must have left a trace
         }
     )
 

@@ -16,7 +16,8 @@ def partitions_of(admin, topics):
         if all(topic in known and known[topic].partitions for topic in topics):
             break
         time.sleep(0.1)
-    return [TopicPartition(topic, partition, OFFSET_BEGINNING) for topic in topics for partition in sorted(known[topic].partitions)]
+    places = [(topic, partition) for topic in topics for partition in sorted(known[topic].partitions)]
+    return [TopicPartition(*place, OFFSET_BEGINNING) for place in places]
 
 
 def read(bootstrap, partitions):

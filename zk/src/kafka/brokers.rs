@@ -101,24 +101,32 @@ pub async fn get(store: &dyn Store, id: i32) -> Result<Option<LiveBroker>, Kafka
     }
 }
 
-/// All live brokers, ascending by id.
+/// All live brokers, ascending by id. A registration that cannot be read is told and left out: nobody can reach such
+/// a broker, and the others must go on.
 pub async fn list(store: &dyn Store) -> Result<Vec<LiveBroker>, KafkaError> {
     let names = match store.children(BROKER_IDS).await {
         Ok(children) => children.names,
         Err(StoreError::NoNode(_)) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    let mut ids = names.iter().map(|name| broker::id_of(name)).collect::<Result<Vec<i32>, _>>()?;
+    let mut ids: Vec<i32> = names.iter().filter_map(|name| readable(broker::id_of(name))).collect();
     ids.sort_unstable();
     let paths: Vec<String> = ids.iter().map(|id| broker::path(*id)).collect();
     let mut brokers = Vec::with_capacity(ids.len());
     for (id, node) in ids.iter().zip(store.get_many(&paths).await?) {
         // Gone or still being registered since the list was read.
         if let Some(node) = node.filter(|node| !node.data.is_empty()) {
-            brokers.push(live(*id, &node)?);
+            brokers.extend(readable(live(*id, &node)));
         }
     }
     Ok(brokers)
+}
+
+fn readable<T, E: std::fmt::Display>(read: Result<T, E>) -> Option<T> {
+    read.inspect_err(
+        |error| tracing::error!(%error, "a broker's registration cannot be read; it is left out"),
+    )
+    .ok()
 }
 
 fn live(id: i32, node: &Node) -> Result<LiveBroker, KafkaError> {

@@ -1,0 +1,21 @@
+//! The broker as a black box: brokers on port 0, real sockets, real files, the embedded ZooKeeper; one file a feature.
+//!
+//! Most brokers live in this process; those that must be killed are processes of the real binary. A test waits for
+//! events, never for time to pass, except where the promise is that nothing happens.
+
+mod api_versions;
+mod client;
+mod coordination;
+mod fetching;
+mod groups;
+mod network;
+mod nodes;
+mod old_formats;
+mod outages;
+mod processes;
+mod producing;
+mod raw;
+#[path = "../support/sample.rs"]
+mod sample;
+mod storage;
+mod two_brokers;
