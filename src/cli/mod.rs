@@ -5,6 +5,7 @@ mod connect;
 pub mod consume;
 mod explain;
 pub mod groups;
+mod lines;
 pub mod logging;
 mod member;
 mod offsets;

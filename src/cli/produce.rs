@@ -4,17 +4,17 @@
 //! more input waits. Not idempotent: a batch whose answer is lost may be written twice. Source: `ConsoleProducer`.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use super::connect::{self, BROKER_LIMIT_MS, Bootstrap, Client, Patience};
 use super::explain::{explain, passes};
+use super::lines::read_ahead;
 use super::offsets::{self, Place, missing};
 use super::output::count;
 use super::partitioner::partition_of;
@@ -23,12 +23,6 @@ use crate::protocol::messages::ProduceRequest;
 use crate::protocol::messages::produce::{PartitionProduceData, TopicProduceData};
 use crate::protocol::records::{BatchBuilder, BatchOptions, Compression, NewRecord};
 
-/// Bytes read at once.
-const BLOCK: usize = 256 << 10;
-/// Blocks read ahead.
-const AHEAD: usize = 4;
-/// The longest line taken.
-const LINE_MAX: usize = 64 << 20;
 /// A batch is full at this size before compression: below the broker's default message.max.bytes.
 const BATCH_MAX: usize = 900 << 10;
 /// Everything is sent when this much is collected.
@@ -116,51 +110,6 @@ impl Produce {
             Codec::Zstd => Compression::Zstd,
         }
     }
-}
-
-/// Reads standard input on a thread of its own: blocks that end with a line's end, the last perhaps without.
-fn read_ahead() -> mpsc::Receiver<Result<Bytes, String>> {
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    std::thread::spawn(move || {
-        let mut input = std::io::stdin().lock();
-        let mut rest = BytesMut::new();
-        loop {
-            let start = rest.len();
-            if start > LINE_MAX {
-                let text = format!("a line is longer than {LINE_MAX} bytes; split it");
-                return drop(sender.blocking_send(Err(text)));
-            }
-            rest.resize(start + BLOCK, 0);
-            let block = match input.read(&mut rest[start..]) {
-                Ok(0) => {
-                    rest.truncate(start);
-                    if !rest.is_empty() {
-                        drop(sender.blocking_send(Ok(rest.freeze())));
-                    }
-                    return;
-                }
-                Ok(count) => {
-                    rest.truncate(start + count);
-                    match rest[start..].iter().rposition(|byte| *byte == b'\n') {
-                        Some(end) => rest.split_to(start + end + 1).freeze(),
-                        None => continue,
-                    }
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
-                    rest.truncate(start);
-                    continue;
-                }
-                Err(error) => {
-                    let text = format!("cannot read standard input: {error}; check what is piped in");
-                    return drop(sender.blocking_send(Err(text)));
-                }
-            };
-            if sender.blocking_send(Ok(block)).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }
 
 struct Sender<'a> {

@@ -176,7 +176,8 @@ impl Tree {
             None if data.is_empty() => "(no data)".into(),
             None => String::from_utf8_lossy(&data).into_owned(),
         };
-        let rows = facts.into_iter().map(|(name, value)| vec![name.to_owned(), value.to_string()]).collect();
+        let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let rows = facts.into_iter().map(|(name, value)| vec![name.to_owned(), text(value)]).collect();
         print(&format!("{shown}\n\n{}", table(&[("STAT", false), ("VALUE", true)], rows)))
     }
 

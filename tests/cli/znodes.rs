@@ -18,7 +18,8 @@ fn a_cluster_can_be_looked_at() {
     assert_eq!(topic["stat"]["children"], 1);
     let table = dev.run(&["znodes", "get", "/controller"]).text();
     assert!(table.starts_with("{\n") && table.contains("\"brokerid\": 1"), "{table}");
-    assert!(cells(&table).iter().any(|row| row.first() == Some(&"version")), "{table}");
+    let owner = cells(&table).into_iter().find(|row| row.first() == Some(&"ephemeral_owner"));
+    assert!(owner.is_some_and(|row| row[1].starts_with("0x") && row[1] != "0x0"), "{table}");
 
     let tree = dev.run(&["znodes", "tree", "/brokers/topics", "--depth", "2"]).text();
     let lines: Vec<&str> = tree.lines().collect();
