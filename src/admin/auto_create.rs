@@ -49,6 +49,10 @@ impl Admin {
         if validate_topic_name(name).is_err() {
             return ErrorCode::InvalidTopicException;
         }
+        if self.metadata.image().brokers().len() == 0 {
+            // This broker has just started and knows nothing yet, not even that the topic may exist.
+            return ErrorCode::LeaderNotAvailable;
+        }
         let Some(_place) = self.creating.enter(name) else { return ErrorCode::UnknownTopicOrPartition };
         let topic = self.missing_topic(name);
         match self.create_topic(&topic, false).await {

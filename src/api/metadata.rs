@@ -4,6 +4,7 @@
 //! v10: topic ids in the answer; v12: topics may be asked for by id.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Answer, Call};
 use crate::admin::auto_create;
@@ -15,6 +16,9 @@ use crate::protocol::messages::metadata::{
     MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use crate::protocol::messages::{MetadataRequest, MetadataResponse};
+
+/// How long the first answers wait for the controller's first word.
+const FIRST_METADATA: Duration = Duration::from_secs(5);
 
 /// Every operation on a topic, one bit each by its number (`AclOperation`): Read, Write, Create, Delete, Alter, Describe, DescribeConfigs, AlterConfigs.
 pub const TOPIC_OPERATIONS: i32 =
@@ -40,6 +44,8 @@ pub async fn handle(
         None => true,
         Some(topics) => version == 0 && topics.is_empty(),
     };
+    // Just after the start nothing is known yet: an empty cluster would be a wrong answer, and some clients give up on it.
+    broker.admin.wait_for(FIRST_METADATA, |image| image.brokers().len() > 0).await;
     let create = version < 4 || request.allow_auto_topic_creation;
     let mut topics = Vec::new();
     if all {

@@ -82,8 +82,10 @@ pub async fn start(
     let broker = parts.assemble(replicas).await?;
     let (stopper, stop) = stop_pair();
     tasks::watch_dirs(&broker, &stop);
-    listen(&broker, bound, workers, &stop);
     register(&broker, endpoints.clone(), last_change, &parts).await?;
+    // Connections wait in the sockets' queues until here: a broker that is not registered knows no topic, and would
+    // tell its clients so.
+    listen(&broker, bound, workers, &stop);
     tasks::start(&broker, &stop);
     tracing::info!("[KafkaServer id={broker_id}] started");
     Ok(Running { broker, endpoints, stopper })
