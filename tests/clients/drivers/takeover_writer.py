@@ -72,17 +72,20 @@ def main():
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--round", type=int, required=True)
     parser.add_argument("--records", type=int, required=True, help="a topic")
+    parser.add_argument("--no-transactions", action="store_true", help="the broker has none")
     options = parser.parse_args()
     topics = [f"takeover-{codec}" for codec in CODECS]
     create(options.bootstrap, [*topics, "takeover-transactions"])
     write_idempotent(options.bootstrap, options.round, options.records)
-    transacted, in_transactions = write_transactions(options.bootstrap, options.round, options.records)
+    transacted, in_transactions = 0, None
+    if not options.no_transactions:
+        transacted, in_transactions = write_transactions(options.bootstrap, options.round, options.records)
     plain = commit_offsets(options.bootstrap, options.round)
     written = dict.fromkeys(topics, options.records) | {"takeover-transactions": transacted}
-    groups = {
-        "takeover-plain": {f"takeover-zstd/{partition}": offset for partition, offset in plain.items()},
-        "takeover-transactional": {f"takeover-none/{partition}": offset for partition, offset in in_transactions.items()},
-    }
+    groups = {"takeover-plain": {f"takeover-zstd/{partition}": offset for partition, offset in plain.items()}}
+    if in_transactions is not None:
+        committed = {f"takeover-none/{partition}": offset for partition, offset in in_transactions.items()}
+        groups["takeover-transactional"] = committed
     common.say_now({"written": written, "groups": groups})
 
 
