@@ -1,8 +1,12 @@
 //! From an election won to a controller at work: features, old notifications, all the state there is, both state
 //! machines, then the deletions that were under way.
 //!
-//! Invariants: brokers hear of the live brokers before they hear of leaders; ISRs lose dead brokers before leaders are
+//! Invariants: brokers hear of the live brokers before they are made leaders; ISRs lose dead brokers before leaders are
 //! elected. Source: Kafka's `KafkaController.onControllerFailover`.
+//!
+//! Unlike Kafka, the first UpdateMetadata also carries the partitions as the last controller left them. Kafka's names the
+//! brokers only, so a broker that just started tells its clients for a moment that their topics do not exist; librdkafka
+//! 2.0 then drops the partitions it reads and can hang when it is closed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -112,8 +116,9 @@ impl Machine {
     }
 
     pub(super) fn start_up(&mut self, deletions: Vec<Arc<str>>) {
+        let known: Vec<TopicPartition> = self.context.partitions().map(|(at, _)| at).collect();
         self.first([
-            Task::TellAll(Vec::new()),
+            Task::TellAll(known),
             Task::StartReplicas,
             Task::StartPartitions,
             Task::TriggerElections(None),

@@ -181,6 +181,8 @@ pub struct World {
     zxid: i64,
     tickets: u64,
     announced: BTreeSet<(TopicPartition, i32)>,
+    /// The controller epoch whose first UpdateMetadata each broker has had.
+    first_word: BTreeMap<i32, i32>,
 }
 
 impl World {
@@ -203,6 +205,7 @@ impl World {
             zxid: 100,
             tickets: 0,
             announced: BTreeSet::new(),
+            first_word: BTreeMap::new(),
         };
         for id in 1..=brokers {
             world.register(id);
@@ -400,8 +403,13 @@ impl World {
                 Some(Reply::LeaderAndIsr { error: ErrorCode::None, partitions: errors })
             }
             ControlRequest::UpdateMetadata(update) => {
+                // The first word of a new controller repeats what earlier ones decided, told or not; nothing of its own.
+                let first = self.first_word.insert(broker, self.epoch) != Some(self.epoch);
+                let epoch = self.epoch;
+                let own = |image: &&PartitionImage| !first || image.controller_epoch == epoch;
                 for topic in &update.topics {
-                    for image in topic.partitions.iter().filter(|image| image.leader >= 0) {
+                    let led = topic.partitions.iter().filter(|image| image.leader >= 0);
+                    for image in led.filter(own) {
                         let partition = TopicPartition::new(topic.name.clone(), image.index);
                         let alive: Vec<i32> = update.brokers.iter().map(|broker| broker.id).collect();
                         self.check_announced(&partition, image, &alive);

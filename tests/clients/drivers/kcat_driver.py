@@ -7,7 +7,9 @@ It has no admin commands: it creates topics by asking for them, with the broker'
 """
 
 import json
+import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -47,12 +49,13 @@ def consume(options):
     command += ["-X", "session.timeout.ms=6000", *options.topics]
     kcat = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     common.say_now({"pid": kcat.pid})
-    told_to_stop = threading.Event()
+    # A pipe, not an Event: an Event set by a handler that interrupted its own wait() can deadlock.
+    told_to_stop, tell_to_stop = os.pipe()
 
     def stop(*_):
         # Before the pipe is drained: kcat then waits in the middle of printing, not between taking and printing.
         kcat.send_signal(signal.SIGTERM)
-        told_to_stop.set()
+        os.write(tell_to_stop, b".")
 
     signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=report_assignments, args=[kcat.stderr], daemon=True).start()
@@ -65,7 +68,8 @@ def consume(options):
         headers = [[name, value] for name, value in zip(names, names)]
         common.say([record["topic"], record["partition"], record["offset"], record["key"], record["payload"], headers])
         sys.stdout.flush()
-        told_to_stop.wait(pace.delay(1))
+        if delay := pace.delay(1):
+            select.select([told_to_stop], [], [], delay)
     sys.exit(f"kcat ended with {kcat.returncode}" if kcat.wait() else 0)
 
 
