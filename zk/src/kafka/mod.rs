@@ -20,7 +20,7 @@ pub mod topics;
 
 pub use guarded::Guard;
 
-use crate::store::{Store, StoreError, create_recursive};
+use crate::store::{Store, StoreError, create_recursive, join_all};
 use crate::znode::{ZnodeError, top_level};
 
 /// Why an operation failed.
@@ -59,10 +59,9 @@ pub enum KafkaError {
 
 /// Creates the persistent nodes every cluster has, where missing.
 pub async fn create_top_level(store: &dyn Store) -> Result<(), KafkaError> {
-    for path in top_level::PERSISTENT {
-        ensure(store, path).await?;
-    }
-    Ok(())
+    // All at once: on a new ensemble each create waits for its disks, and they can share one wait.
+    let nodes = top_level::PERSISTENT.map(|path| ensure(store, path));
+    join_all(nodes.into()).await.into_iter().collect()
 }
 
 /// Creates a node with empty data, and its parents, unless it exists.
