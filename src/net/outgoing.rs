@@ -16,9 +16,6 @@ use crate::protocol::frame::{Chunk, FileRegion};
 
 /// Regions smaller than this are copied.
 const SENDFILE_MIN: usize = 64 * 1024;
-/// What one `sendfile` call moves: pieces of this size are still in the core's cache when the socket sends them on; larger
-/// ones cost up to twice the CPU (measured on loopback: 32 KiB 0.23-0.25 CPU-s/GB, 512 KiB 0.27-0.30).
-const SENDFILE_MAX: usize = 32 * 1024;
 /// Slices in one `writev`.
 const SLICES_MAX: usize = 64;
 
@@ -101,8 +98,7 @@ fn send_region(stream: &TcpStream, region: &mut FileRegion) -> io::Result<()> {
     let sent = stream.try_io(Interest::WRITABLE, || {
         let file = region.source.fd().ok_or(io::ErrorKind::Unsupported)?;
         let mut position = region.position;
-        let count = region.len.min(SENDFILE_MAX);
-        Ok(rustix::fs::sendfile(stream.as_fd(), file, Some(&mut position), count)?)
+        Ok(rustix::fs::sendfile(stream.as_fd(), file, Some(&mut position), region.len)?)
     })?;
     if sent == 0 {
         // The file is shorter than the log said: sending less would shift every later answer.

@@ -7,9 +7,6 @@ use serde_json::Value;
 
 use crate::peers::Peer;
 
-/// Kafka's cost over the null broker's above which a round says something about the excess.
-const KAFKA_STANDS_OUT: f64 = 1.1;
-
 /// Figures that are measured together and chosen together on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Group {
@@ -177,56 +174,26 @@ impl Results {
         spread(&self.by_round(id, [of, to], |[of, to]| of / to))
     }
 
-    /// (Ottla - null) / (Kafka - null), round by round. Rounds in which Kafka does not stand out from the
-    /// null broker are left out: what disturbed them is larger than what is measured.
-    pub fn excess(&self, id: &'static str) -> Option<Spread> {
-        let peers = [Peer::Ottla, Peer::Kafka, Peer::Null];
-        let excess = |[ottla, kafka, null]: [f64; 3]| {
-            if kafka > null * KAFKA_STANDS_OUT { (ottla - null) / (kafka - null) } else { f64::NAN }
-        };
-        let mut rounds = self.by_round(id, peers, excess);
-        rounds.retain(|excess| excess.is_finite());
-        spread(&rounds)
+    fn median(&self, id: &'static str, peer: Peer) -> Option<f64> {
+        spread(&self.of(id, peer)).map(|spread| spread.median)
     }
 
-    /// Rounds that [`Results::excess`] leaves out, and rounds in all.
-    pub fn left_out(&self, id: &'static str) -> (usize, usize) {
-        let rounds = self.by_round(id, [Peer::Kafka, Peer::Null], |[kafka, null]| kafka / null);
-        (rounds.iter().filter(|ratio| **ratio <= KAFKA_STANDS_OUT).count(), rounds.len())
+    /// What Ottla and Kafka cost more than the null broker, by the medians of all rounds: differences of single rounds are
+    /// smaller than what disturbs a round.
+    pub fn excess(&self, id: &'static str) -> Option<[f64; 2]> {
+        let null = self.median(id, Peer::Null)?;
+        Some([self.median(id, Peer::Ottla)? - null, self.median(id, Peer::Kafka)? - null])
     }
 
-    /// The number that is held against what is wanted, and whether its median meets it; nothing if half of
-    /// the rounds or more had to be left out.
-    pub fn verdict(&self, figure: &Figure) -> Option<(Spread, bool)> {
-        let (seen, met): (Option<Spread>, fn(f64, f64) -> bool) = match figure.wanted {
-            Wanted::Excess(_) => {
-                let (left_out, rounds) = self.left_out(figure.id);
-                if 2 * left_out >= rounds {
-                    return None;
-                }
-                (self.excess(figure.id), |seen, wanted| seen <= wanted)
-            }
-            Wanted::AtMost(_) => {
-                (self.ratio(figure.id, Peer::Ottla, Peer::Kafka), |seen, wanted| seen <= wanted)
-            }
-            Wanted::AtLeast(_) => {
-                (self.ratio(figure.id, Peer::Ottla, Peer::Kafka), |seen, wanted| seen >= wanted)
-            }
-            Wanted::Limit(_) => (spread(&self.of(figure.id, Peer::Ottla)), |seen, wanted| seen <= wanted),
-            Wanted::Nothing => return None,
-        };
-        let seen = seen?;
-        Some((seen, met(seen.median, figure.wanted.bound()?)))
-    }
-}
-
-impl Wanted {
-    /// The number in it.
-    pub fn bound(self) -> Option<f64> {
-        match self {
-            Wanted::Excess(bound) | Wanted::AtMost(bound) | Wanted::AtLeast(bound) | Wanted::Limit(bound) => {
-                Some(bound)
-            }
+    /// Whether Ottla does what is wanted.
+    pub fn verdict(&self, figure: &Figure) -> Option<bool> {
+        let to_kafka = || Some(self.ratio(figure.id, Peer::Ottla, Peer::Kafka)?.median);
+        match figure.wanted {
+            // As a difference, it is right also where Kafka costs no more than the null broker.
+            Wanted::Excess(bound) => self.excess(figure.id).map(|[ottla, kafka]| ottla <= bound * kafka),
+            Wanted::AtMost(bound) => to_kafka().map(|seen| seen <= bound),
+            Wanted::AtLeast(bound) => to_kafka().map(|seen| seen >= bound),
+            Wanted::Limit(bound) => self.median(figure.id, Peer::Ottla).map(|seen| seen <= bound),
             Wanted::Nothing => None,
         }
     }
