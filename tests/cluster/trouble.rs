@@ -1,4 +1,4 @@
-//! A ZooKeeper that answers and whose nodes cannot be read.
+//! A ZooKeeper that answers and whose nodes cannot be read: garbage in them, or an access list before them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,4 +52,23 @@ async fn garbage_in_two_znodes_leaves_the_controller_in_office() {
     write(&session, "/latest_producer_id_block", mended).await;
     until("a producer id", async || (producer_id(&node).await == Ok(5000)).then_some(())).await;
     assert_eq!(epoch(&session).await, before + 1, "one election, and the winner stayed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_read_the_cluster_stands_again_later_and_later() {
+    let (zk, node) = one(&[]).await;
+    let session = zk.session(Duration::from_secs(4)).await;
+    zk.lock("/admin/delete_topics", true).await;
+    let before = epoch(&session).await;
+    session.delete("/controller", None).await.expect("there is a controller");
+    // Elections at 0, 0.5 and 1.5 s; without a recess there would be hundreds.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let elections = epoch(&session).await - before;
+    assert!((1..=3).contains(&elections), "{elections} elections in two seconds");
+    zk.lock("/admin/delete_topics", false).await;
+    until("a controller that can read", async || {
+        let created = node.client().await.try_create("created", 1, &[]).await;
+        (created.error_code == 0 || created.error_code == 36).then_some(())
+    })
+    .await;
 }
