@@ -4,3 +4,4 @@ pub mod connection;
 pub mod limits;
 pub mod listener;
 pub mod outgoing;
+pub mod rate;

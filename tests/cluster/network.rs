@@ -170,6 +170,24 @@ async fn a_full_broker_lets_newcomers_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn newcomers_above_the_rate_wait_and_are_served() {
+    // A rate over two windows of a second takes one second's worth at once.
+    let (_zk, node) = one(&[("max.connection.creation.rate", "5"), ("quota.window.num", "2")]).await;
+    let begun = Instant::now();
+    let mut held = Vec::new();
+    for _ in 0..12 {
+        let mut raw = Raw::open(node.port()).await;
+        raw.send(&wire(0, 1, &ApiVersionsRequest::default())).await;
+        held.push(raw);
+    }
+    for raw in &mut held {
+        assert_eq!(raw.answer::<ApiVersionsRequest>(0).await.0, 1);
+    }
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(1_000), "12 connections at 5 a second were served within {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_are_closed_and_busy_ones_are_not() {
     let (_zk, node) = one(&[("connections.max.idle.ms", "700")]).await;
     node.client().await.create("idle", 1, &[]).await;
