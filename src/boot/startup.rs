@@ -35,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::net::connection::ConnectionLimits;
 use crate::net::limits::{Limits, ListenerLimits, Slots};
 use crate::net::listener::{Listener, SocketBuffers, Workers};
+use crate::net::memory::Memory;
 use crate::net::rate::Windows;
 use crate::protocol::ids::{OFFSETS_TOPIC, Uuid};
 use crate::protocol::records::batch::Compression;
@@ -301,6 +302,7 @@ fn listen(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: Ve
     });
     let buffer =
         |key: &str| settings.set(key).map(|_| number(key)).filter(|bytes| *bytes > 0).map(|b| b as usize);
+    let memory = Some(number("queued.max.request.bytes")).filter(|bytes| *bytes > 0).map(Memory::new);
     let workers = Arc::new(Workers::new(workers));
     for (place, (endpoint, socket)) in bound.into_iter().enumerate() {
         tracing::info!(listener = %endpoint, "listening");
@@ -313,6 +315,7 @@ fn listen(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: Ve
             limits: ConnectionLimits {
                 request_max_bytes: number("socket.request.max.bytes") as i32,
                 idle: u64::try_from(number("connections.max.idle.ms")).ok().map(Duration::from_millis),
+                memory: memory.clone(),
             },
             workers: workers.clone(),
             stop: stop.clone(),

@@ -121,7 +121,7 @@ impl Listener {
             }
         };
         let caller = Caller::new(self.name.clone(), peer);
-        let (broker, limits, stop) = (self.broker.clone(), self.limits, self.stop.clone());
+        let (broker, limits, stop) = (self.broker.clone(), self.limits.clone(), self.stop.clone());
         self.workers.next().spawn(async move {
             let _permit = permit;
             let closed = match TcpStream::from_std(socket) {

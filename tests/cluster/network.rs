@@ -188,6 +188,33 @@ async fn newcomers_above_the_rate_wait_and_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_while_the_memory_of_requests_is_used_up() {
+    let limits = [("queued.max.request.bytes", "20000"), ("socket.request.max.bytes", "20000")];
+    let (_zk, node) = one(&limits).await;
+    let mut other = Raw::open(node.port()).await;
+    // The largest frame begins, and its rest does not come: all memory is lent to it.
+    let large = frame(18, 0, 9, false, &[0; 20_000 - 11]);
+    let mut slow = Raw::open(node.port()).await;
+    slow.send(&large[..100]).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    other.send(&wire(0, 1, &ApiVersionsRequest::default())).await;
+    let early = tokio::time::timeout(Duration::from_millis(500), other.0.readable()).await;
+    assert!(early.is_err(), "a request was read beyond the memory for requests");
+    slow.send(&large[100..]).await;
+    assert_eq!(other.answer::<ApiVersionsRequest>(0).await.0, 1);
+    // A connection that ends gives back what its half frame held.
+    let mut gone = Raw::open(node.port()).await;
+    gone.send(&large[..100]).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(gone);
+    let mut client = node.client().await;
+    client.create("memory", 1, &[]).await;
+    for number in 0..20 {
+        assert_eq!(client.produce(("memory", 0), &["x"]).await, number, "every loan is paid back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_are_closed_and_busy_ones_are_not() {
     let (_zk, node) = one(&[("connections.max.idle.ms", "700")]).await;
     node.client().await.create("idle", 1, &[]).await;
