@@ -21,8 +21,15 @@ pub async fn handle(
         0..=5 => request.topic_names.into_iter().map(|name| (Some(name), Uuid::ZERO)).collect(),
         _ => request.topics.into_iter().map(|topic| (topic.name, topic.topic_id)).collect(),
     };
-    if asked.iter().any(|(name, id)| name.is_some() != id.is_zero()) {
-        return Answer::Close("DeleteTopics names a topic by name and id at once, or by neither".into());
+    if asked.iter().any(|(name, id)| name.is_some() && !id.is_zero()) {
+        let refused = |(name, topic_id)| DeletableTopicResult {
+            name,
+            topic_id,
+            error_code: ErrorCode::InvalidRequest.code(),
+            ..Default::default()
+        };
+        let responses = asked.into_iter().map(refused).collect();
+        return Answer::Now(DeleteTopicsResponse { responses, ..Default::default() });
     }
     let mut responses = Vec::new();
     let mut deleted = Vec::new();

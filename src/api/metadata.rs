@@ -37,7 +37,7 @@ pub async fn handle(
     if (10..12).contains(&version) {
         let by_id = |topic: &MetadataRequestTopic| topic.name.is_none() || !topic.topic_id.is_zero();
         if request.topics.iter().flatten().any(by_id) {
-            return Answer::Close(format!("Metadata version {version} cannot ask for topics by id; 12 can"));
+            return Answer::Now(refuse(request));
         }
     }
     let all = match &request.topics {
@@ -73,6 +73,18 @@ pub async fn handle(
         },
         ..Default::default()
     })
+}
+
+/// Versions 10 and 11 carry ids but cannot ask by them (`MetadataRequest.getErrorResponse`).
+fn refuse(request: MetadataRequest) -> MetadataResponse {
+    let refused = |topic: MetadataRequestTopic| MetadataResponseTopic {
+        name: Some(topic.name.unwrap_or_default()),
+        topic_id: topic.topic_id,
+        error_code: ErrorCode::InvalidRequest.code(),
+        ..Default::default()
+    };
+    let topics = request.topics.into_iter().flatten().map(refused).collect();
+    MetadataResponse { topics, ..Default::default() }
 }
 
 fn brokers(image: &Image, listener: &str) -> Vec<MetadataResponseBroker> {

@@ -151,7 +151,12 @@ fn check(
     if first.compression() == Ok(Compression::Zstd) && call.version < 7 {
         return Some(ErrorCode::UnsupportedCompressionType);
     }
-    (first.is_transactional() && !transactional).then_some(ErrorCode::TransactionalIdAuthorizationFailed)
+    match (first.is_transactional(), transactional) {
+        (false, _) => None,
+        (true, false) => Some(ErrorCode::TransactionalIdAuthorizationFailed),
+        // Transactions are open: nobody could end this one, and it would hold back all who read what is committed.
+        (true, true) => Some(ErrorCode::InvalidTxnState),
+    }
 }
 
 fn failed(index: i32, code: ErrorCode) -> PartitionProduceResponse {

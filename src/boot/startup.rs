@@ -33,8 +33,10 @@ use crate::metadata::cache::MetadataCache;
 use crate::metadata::configs::ConfigCache;
 use crate::metrics::Metrics;
 use crate::net::connection::ConnectionLimits;
-use crate::net::limits::{Limits, Slots};
+use crate::net::limits::{Limits, ListenerLimits, Slots};
 use crate::net::listener::{Listener, SocketBuffers, Workers};
+use crate::net::memory::Memory;
+use crate::net::rate::Windows;
 use crate::protocol::ids::{OFFSETS_TOPIC, Uuid};
 use crate::protocol::records::batch::Compression;
 use crate::replication::fetch_session::FetchSessions;
@@ -293,19 +295,28 @@ fn listen(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: Ve
         total: number("max.connections").max(0) as usize,
         per_ip: number("max.connections.per.ip").max(0) as usize,
         per_ip_overrides: overrides.collect::<HashMap<_, _>>(),
+        rate: number("max.connection.creation.rate"),
+        windows: Windows {
+            count: number("quota.window.num"),
+            size_ms: number("quota.window.size.seconds").saturating_mul(1000),
+        },
+        listeners: bound.iter().map(|(endpoint, _)| listener_limits(&broker.config, endpoint)).collect(),
     });
     let buffer = |key: &str| usize::try_from(number(key)).ok().filter(|bytes| *bytes > 0);
+    let memory = Some(number("queued.max.request.bytes")).filter(|bytes| *bytes > 0).map(Memory::new);
     let workers = Arc::new(Workers::new(workers));
-    for (endpoint, socket) in bound {
+    for (place, (endpoint, socket)) in bound.into_iter().enumerate() {
         tracing::info!(listener = %endpoint, "listening");
         let listener = Listener {
             name: endpoint.listener.as_str().into(),
             socket,
             broker: broker.clone(),
             slots: slots.clone(),
+            place,
             limits: ConnectionLimits {
                 request_max_bytes: number("socket.request.max.bytes") as i32,
                 idle: u64::try_from(number("connections.max.idle.ms")).ok().map(Duration::from_millis),
+                memory: memory.clone(),
             },
             workers: workers.clone(),
             stop: stop.clone(),
@@ -316,6 +327,16 @@ fn listen(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: Ve
             },
         };
         tokio::spawn(listener.run());
+    }
+}
+
+fn listener_limits(config: &BrokerConfig, endpoint: &Endpoint) -> ListenerLimits {
+    let name = &endpoint.listener;
+    let number = |key: &str| config.settings.number_of_listener(name, key);
+    ListenerLimits {
+        connections: number("max.connections").max(0) as usize,
+        rate: number("max.connection.creation.rate"),
+        protected: *name == config.listeners.inter_broker && config.listeners.bind.len() > 1,
     }
 }
 

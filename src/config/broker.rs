@@ -103,6 +103,13 @@ fn unsupported_security(listeners: &Listeners) -> Vec<String> {
         .collect()
 }
 
+/// Flags that would be dangerous to pass over: what they promise would silently not be so.
+const NOT_SERVED: &[(&str, &str)] = &[
+    ("remote.log.storage.system.enable", "tiered storage"),
+    ("zookeeper.set.acl", "access rules on znodes"),
+    ("zookeeper.ssl.client.enable", "TLS to ZooKeeper"),
+];
+
 fn cross_checks(settings: &Settings) -> Vec<String> {
     let mut errors = Vec::new();
     let mut require = |holds: bool, text: &str| {
@@ -156,7 +163,20 @@ fn cross_checks(settings: &Settings) -> Vec<String> {
         settings.text("controller.listener.names").is_empty(),
         "controller.listener.names is for KRaft; remove it",
     );
-    require(!log_dirs(settings).is_empty(), "log.dirs names no directory");
+    let named = settings.set("log.dirs").or(settings.set("log.dir"));
+    require(
+        named != Some("") && !log_dirs(settings).is_empty(),
+        "log.dirs names no directory",
+    );
+    for (key, what) in NOT_SERVED {
+        require(!settings.flag(key), &format!("{key} = true asks for {what}, which this release does not have yet"));
+    }
+    let protocol = settings.text("inter.broker.protocol.version");
+    let mut numbers = protocol.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+    require(
+        (numbers.next(), numbers.next()) >= (Some(2), Some(8)),
+        &format!("inter.broker.protocol.version = {protocol}: this broker goes back to 2.8; raise it to at least that"),
+    );
     errors
 }
 
@@ -185,9 +205,12 @@ mod tests {
             ("listeners", "SSL://:9093"),
             ("security.inter.broker.protocol", "SSL"),
             ("log.retention.ms", "0"),
+            ("log.dirs", ""),
+            ("zookeeper.ssl.client.enable", "true"),
+            ("inter.broker.protocol.version", "2.0"),
         ])
-        .expect_err("four faults");
-        assert_eq!(errors.0.len(), 4, "{errors}");
+        .expect_err("seven faults");
+        assert_eq!(errors.0.len(), 7, "{errors}");
         assert!(errors.0[0].contains("SSL"));
         assert!(errors.0[1].starts_with("zookeeper.connect is missing"));
     }

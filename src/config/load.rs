@@ -77,6 +77,12 @@ impl Settings {
         self.get(name).and_then(|value| value.trim().parse().ok()).unwrap_or(0)
     }
 
+    /// The same for one listener: `listener.name.<name>.<key>` if that is set.
+    pub fn number_of_listener(&self, listener: &str, name: &str) -> i64 {
+        let own = self.set(&format!("listener.name.{}.{name}", listener.to_lowercase()));
+        own.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| self.number(name))
+    }
+
     /// A floating-point number.
     pub fn double(&self, name: &str) -> f64 {
         self.get(name).and_then(|value| value.trim().parse().ok()).unwrap_or(0.0)
@@ -168,6 +174,9 @@ mod tests {
         assert_eq!(java.number("log.retention.ms"), 5);
         assert_eq!(java.list("log.cleanup.policy"), ["compact", "delete"]);
         assert_eq!(java.number("num.io.threads"), 8, "a default");
+        let own = from(vec![("listener.name.inside.max.connections".into(), "5".into())]);
+        let of = |listener| own.number_of_listener(listener, "max.connections");
+        assert_eq!((of("INSIDE"), of("OUTSIDE")), (5, i64::from(i32::MAX)));
         assert_eq!(from_override("a.b = c=d"), Ok(("a.b".into(), "c=d".into())));
         assert!(from_override("nothing").is_err());
     }

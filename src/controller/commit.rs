@@ -235,21 +235,34 @@ async fn read_one(store: &dyn Store, op: &ReadOp, unclean_by_default: bool) -> R
             )
         }
         ReadOp::UncleanElection(wanted) => unclean(store, wanted, unclean_by_default).await?,
-        ReadOp::ProducerIds => match store.get(producer_id_node::PRODUCER_ID_BLOCK).await? {
-            None => Loaded::ProducerIds(None, -1),
-            Some(node) => {
-                let block = BlockNode::decode(&node.data)?.map(|block| ProducerIdBlock {
-                    broker: block.broker,
-                    start: block.first,
-                    end: block.last,
-                });
-                Loaded::ProducerIds(block, node.stat.version)
+        ReadOp::ProducerIds => producer_ids(store).await?,
+        ReadOp::Feature => match features::read(store).await {
+            Ok(found) => Loaded::Feature(found.map(|(node, version)| (feature_record(&node), version))),
+            Err(KafkaError::Znode(error)) => {
+                tracing::error!(%error, "/feature cannot be read and is left as it is; delete it if nobody knows \
+                    what it held, and the next controller writes it anew");
+                Loaded::Unreadable
             }
+            Err(error) => return Err(error),
         },
-        ReadOp::Feature => Loaded::Feature(
-            features::read(store).await?.map(|(node, version)| (feature_record(&node), version)),
-        ),
     })
+}
+
+async fn producer_ids(store: &dyn Store) -> Result<Loaded, KafkaError> {
+    let Some(node) = store.get(producer_id_node::PRODUCER_ID_BLOCK).await? else {
+        return Ok(Loaded::ProducerIds(None, -1));
+    };
+    let block = match BlockNode::decode(&node.data) {
+        Ok(block) => block,
+        Err(error) => {
+            tracing::error!(%error, "/latest_producer_id_block cannot be read: no broker gets producer ids until it \
+                names a block beyond every id given out; do not delete it, or ids are given out twice");
+            return Ok(Loaded::Unreadable);
+        }
+    };
+    let block =
+        block.map(|block| ProducerIdBlock { broker: block.broker, start: block.first, end: block.last });
+    Ok(Loaded::ProducerIds(block, node.stat.version))
 }
 
 fn child_name(path: &str) -> String {

@@ -1,7 +1,8 @@
 //! The `/feature` node: a new controller brings it to the form its inter-broker protocol asks for (KIP-584).
 //!
 //! Invariants: finalized levels are kept while versioning stays enabled and dropped where it is off or was off; a node
-//! that is as it should be is not written. Source: Kafka's `KafkaController.maybeSetupFeatureVersioning`.
+//! that is as it should be is not written, nor one that cannot be read (Kafka's controllers resign over it, one after
+//! the other). Source: Kafka's `KafkaController.maybeSetupFeatureVersioning`.
 
 use std::collections::BTreeMap;
 

@@ -265,6 +265,8 @@ impl Machine {
         }
         match (waiting, loaded) {
             (Waiting::Feature, Loaded::Feature(feature)) => self.on_feature(feature),
+            // Whoever wrote it may still read it: it is left as it is, and the fail-over goes on.
+            (Waiting::Feature, Loaded::Unreadable) => {}
             (Waiting::AllTopics(deletions), Loaded::Topics(records)) => {
                 self.ensure_topic_ids(records, AfterTopics::FailOver(deletions));
             }
@@ -296,6 +298,9 @@ impl Machine {
             }
             (Waiting::ProducerIds { ticket, broker }, Loaded::ProducerIds(block, version)) => {
                 self.on_producer_ids(ticket, broker, block, version);
+            }
+            (Waiting::ProducerIds { ticket, .. }, Loaded::Unreadable) => {
+                self.answer_producer_ids(ticket, Err(ErrorCode::UnknownServerError));
             }
             _ => return false,
         }

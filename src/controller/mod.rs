@@ -27,5 +27,6 @@ mod flow;
 mod isr;
 mod preferred;
 mod producer_ids;
+mod recess;
 mod shutdown;
 mod topics;

@@ -67,7 +67,7 @@ impl Machine {
         }
     }
 
-    fn answer_producer_ids(&mut self, ticket: Ticket, answer: Result<ProducerIdBlock, ErrorCode>) {
+    pub(super) fn answer_producer_ids(&mut self, ticket: Ticket, answer: Result<ProducerIdBlock, ErrorCode>) {
         self.out.replies.push((ticket, Answer::ProducerIds(answer)));
         self.serving = None;
     }

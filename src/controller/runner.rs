@@ -18,6 +18,7 @@ use super::channel::{Channel, Settings};
 use super::commit;
 use super::event::{Answer, Change, Channel as ChannelChange, Input, Output, Request, Ticket, Timer};
 use super::machine::{Config, Machine};
+use super::recess::Recess;
 use crate::clock::{Clock, Timestamp};
 use crate::membership::Notice;
 use crate::protocol::error_code::ErrorCode;
@@ -100,6 +101,9 @@ struct Runner {
     active_epoch: Arc<AtomicI32>,
     /// Registered in the current session: only then may it stand for election.
     registered: bool,
+    /// When this reign began.
+    elected: Timestamp,
+    recess: Recess,
 }
 
 /// Starts the runner's task.
@@ -121,6 +125,8 @@ pub fn start(parts: Parts) -> ControllerHandle {
         rounds,
         active_epoch: active_epoch.clone(),
         registered: false,
+        elected: Timestamp::default(),
+        recess: Recess::default(),
     };
     tokio::spawn(runner.run(receiver, replies, results));
     ControllerHandle { commands, active_epoch }
@@ -153,7 +159,7 @@ impl Runner {
         mut results: mpsc::UnboundedReceiver<(i32, Input)>,
     ) {
         loop {
-            let due = self.timers.values().min().copied();
+            let due = self.timers.values().copied().chain(self.recess.until()).min();
             let wait = due.map(|due| due.since_ms(self.parts.clock.now()).max(0) as u64);
             let watch = &mut self.watch;
             let event = async {
@@ -186,7 +192,7 @@ impl Runner {
                 Next::Result(epoch, input) if self.reigns(epoch) => self.step(input),
                 Next::Result(..) => {}
                 Next::Event(event) => self.store_event(event),
-                Next::Timer => self.fire(),
+                Next::Timer => self.fire().await,
             }
         }
     }
@@ -237,7 +243,7 @@ impl Runner {
     }
 
     async fn elect(&mut self) {
-        while self.registered && self.guard.is_none() {
+        while self.registered && self.guard.is_none() && self.recess.until().is_none() {
             let now = self.parts.clock.now();
             match office::elect(&*self.parts.store, self.parts.config.broker_id, now.0).await {
                 Ok(Election::Won(guard)) => return self.reign(guard).await,
@@ -254,6 +260,7 @@ impl Runner {
     }
 
     async fn reign(&mut self, guard: Guard) {
+        self.elected = self.parts.clock.now();
         match self.parts.store.watch(&roots()).await {
             Ok(events) => {
                 tracing::info!(epoch = guard.epoch, "this broker is the controller");
@@ -264,6 +271,7 @@ impl Runner {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot watch the cluster; giving the controllership back");
+                self.recess.begin(self.parts.clock.now(), self.elected);
                 if let Err(error) = office::resign(&*self.parts.store, guard).await {
                     tracing::warn!(%error, "could not resign; the session's end will do it");
                 }
@@ -315,13 +323,16 @@ impl Runner {
         topics.into_iter().for_each(|topic| self.step(Input::Change(Change::Topic(topic))));
     }
 
-    fn fire(&mut self) {
+    async fn fire(&mut self) {
         let now = self.parts.clock.now();
         let due: Vec<Timer> =
             self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
         for timer in due {
             self.timers.remove(&timer);
             self.step(Input::Timer(timer));
+        }
+        if self.recess.ends(now) {
+            self.elect().await;
         }
     }
 
@@ -387,6 +398,7 @@ impl Runner {
         let guard = self.guard;
         self.end_reign();
         if let (Some(guard), false) = (guard, store_ops.is_empty()) {
+            self.recess.begin(self.parts.clock.now(), self.elected);
             let store = self.parts.store.clone();
             tokio::spawn(async move {
                 if let Err(deposed) = commit::write(&*store, guard, store_ops).await {

@@ -117,9 +117,9 @@ pub enum ReadOp {
     /// `unclean.leader.election.enable` of topics, read from the store over this broker's own default. Answers
     /// `Unclean`, one each, in order; false where a config cannot be read.
     UncleanElection(Vec<Arc<str>>),
-    /// `/latest_producer_id_block`. Answers `ProducerIds`.
+    /// `/latest_producer_id_block`. Answers `ProducerIds`, or `Unreadable`.
     ProducerIds,
-    /// `/feature`. Answers `Feature`.
+    /// `/feature`. Answers `Feature`, or `Unreadable`.
     Feature,
 }
 
@@ -168,4 +168,6 @@ pub enum Loaded {
     ProducerIds(Option<ProducerIdBlock>, i32),
     /// The feature node and its version.
     Feature(Option<(FeatureRecord, i32)>),
+    /// Instead of `ProducerIds` and `Feature`: the node is there and nobody can read it. The alarm has been raised.
+    Unreadable,
 }

@@ -119,6 +119,11 @@ impl Watcher {
                 let epoch = found.map_or(-1, |(_, version)| i64::from(version));
                 self.feature_epoch.store(epoch, Ordering::SeqCst);
             }
+            // What nobody can read finalizes nothing (`FinalizedFeatureChangeListener`).
+            Err(KafkaError::Znode(error)) => {
+                tracing::warn!(%error, "cannot read /feature; no features are finalized");
+                self.feature_epoch.store(-1, Ordering::SeqCst);
+            }
             Err(error) => tracing::warn!(%error, "cannot read /feature"),
         }
     }

@@ -5,7 +5,8 @@
 //! future, and the next request starts. Answers leave in request order. While answers cannot be
 //! written, or too many wait, nothing more is read: that is the back-pressure.
 //!
-//! A frame is buffered as it arrives, never by what its length promises.
+//! A frame is buffered as it arrives, never by what its length promises. Where the memory of all requests is limited
+//! (`queued.max.request.bytes`), nothing is read while it is used up, but by who has begun a frame.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -19,9 +20,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::memory::{Loan, Memory};
 use super::outgoing::Outgoing;
 use crate::api::{self, Caller, Reply};
 use crate::broker::Broker;
+use crate::protocol::api_key::ApiKey;
 use crate::protocol::frame::Frame;
 use crate::shutdown::Stop;
 
@@ -68,12 +71,14 @@ enum Answer {
 }
 
 /// A connection's limits.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub struct ConnectionLimits {
     /// `socket.request.max.bytes`.
     pub request_max_bytes: i32,
     /// `connections.max.idle.ms`; `None` when it is negative: no limit.
     pub idle: Option<Duration>,
+    /// `queued.max.request.bytes`, if there is such a limit.
+    pub memory: Option<Arc<Memory>>,
 }
 
 /// The state of one connection.
@@ -86,6 +91,8 @@ pub struct Connection {
     input: BytesMut,
     /// Size of the largest frame this peer has sent since its buffer was last given back.
     frame_seen: usize,
+    /// For the frame that has begun.
+    loan: Option<Loan>,
     answers: VecDeque<Answer>,
     outgoing: Outgoing,
 }
@@ -94,6 +101,7 @@ enum Wake {
     Readable,
     Answer(Option<Frame>),
     Writable,
+    Memory,
     Timer,
     Stop,
 }
@@ -115,6 +123,7 @@ impl Connection {
             stop,
             input: BytesMut::new(),
             frame_seen: 0,
+            loan: None,
             answers: VecDeque::new(),
             outgoing: Outgoing::default(),
         }
@@ -133,14 +142,15 @@ impl Connection {
             }
             let may_take = !stopping && self.outgoing.is_empty() && self.answers.len() < ANSWERS_MAX;
             // Requests that came with others stay in the buffer while answers wait: the socket will not tell of them.
-            if may_take && self.has_frame() {
+            let starved = may_take && !self.borrow_memory();
+            if may_take && !starved && self.has_frame() {
                 match self.process_buffered().await {
                     Ok(()) => continue,
                     Err(closed) => return closed,
                 }
             }
-            let reading = may_take;
-            match self.next_wake(reading, stopping, last_active).await {
+            let reading = may_take && !starved;
+            match self.next_wake(reading, starved, stopping, last_active).await {
                 Wake::Readable => {
                     last_active = Instant::now();
                     if let Err(closed) = self.read_and_process().await {
@@ -155,6 +165,7 @@ impl Connection {
                     }
                 }
                 Wake::Writable => last_active = Instant::now(),
+                Wake::Memory => {}
                 Wake::Timer => {
                     let idle = self.limits.idle.is_some_and(|idle| last_active.elapsed() >= idle);
                     if idle && self.answers.is_empty() {
@@ -170,7 +181,13 @@ impl Connection {
         }
     }
 
-    async fn next_wake(&mut self, reading: bool, stopping: bool, last_active: Instant) -> Wake {
+    async fn next_wake(
+        &mut self,
+        reading: bool,
+        starved: bool,
+        stopping: bool,
+        last_active: Instant,
+    ) -> Wake {
         let timer = match self.input.is_empty() && self.input.capacity() > 0 {
             true => Some(last_active + BUFFER_IDLE),
             // Whoever waits for an answer is not idle; the answer is what wakes this connection next.
@@ -189,6 +206,7 @@ impl Connection {
             _ = self.stream.writable(), if writing => Wake::Writable,
             frame = head, if waiting => Wake::Answer(frame),
             _ = self.stream.readable(), if reading => Wake::Readable,
+            () = returned(self.limits.memory.as_deref()), if starved => Wake::Memory,
             _ = self.stop.requested(), if !stopping => Wake::Stop,
             () = until(timer) => Wake::Timer,
         }
@@ -209,6 +227,10 @@ impl Connection {
     }
 
     async fn read_and_process(&mut self) -> Result<(), Closed> {
+        // Used up since this connection began to wait for its peer?
+        if !self.borrow_memory() {
+            return Ok(());
+        }
         self.reserve();
         match self.stream.try_read_buf(&mut self.input) {
             Ok(0) => return Err(Closed::ByPeer),
@@ -240,8 +262,12 @@ impl Connection {
     }
 
     async fn process_buffered(&mut self) -> Result<(), Closed> {
-        while self.answers.len() < ANSWERS_MAX {
+        while self.answers.len() < ANSWERS_MAX && self.borrow_memory() {
             let Some(frame) = self.next_frame()? else { break };
+            // Only records stay slices of the frame while the request is served (`requiresDelayedAllocation`); what
+            // waits for other requests must hold nothing.
+            let produce = frame.get(..2).is_some_and(|key| key == (ApiKey::Produce as i16).to_be_bytes());
+            let _held = self.loan.take().filter(|_| produce);
             match api::dispatch(&self.broker, &self.caller, frame).await {
                 Reply::Respond(frame) => self.answers.push_back(Answer::Ready(frame)),
                 Reply::Later(future) => self.answers.push_back(Answer::Waiting(future)),
@@ -253,6 +279,20 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Takes memory for the frame that has begun. False while there is none for it, or for one that may begin.
+    fn borrow_memory(&mut self) -> bool {
+        let Some(memory) = self.limits.memory.as_ref().filter(|_| self.loan.is_none()) else { return true };
+        match self.input.get(..4).map(|mut head| head.get_i32()) {
+            Some(size) if size > 0 && size <= self.limits.request_max_bytes => {
+                self.loan = memory.lend(size.into());
+                self.loan.is_some()
+            }
+            // An impossible size ends the connection, and needs no memory for that.
+            Some(_) => true,
+            None => memory.is_left(),
+        }
     }
 
     /// Whether the next frame can be looked at without reading: it is there whole, or its size is impossible.
@@ -273,6 +313,12 @@ impl Connection {
         self.frame_seen = self.frame_seen.max(size as usize + 4);
         self.input.advance(4);
         Ok(Some(self.input.split_to(size as usize).freeze()))
+    }
+}
+
+async fn returned(memory: Option<&Memory>) {
+    if let Some(memory) = memory {
+        memory.returned().await;
     }
 }
 

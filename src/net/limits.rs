@@ -1,8 +1,11 @@
-//! How many connections a broker takes, in all and from one address (`ConnectionQuotas` in Kafka).
+//! How many connections a broker takes and how fast: in all, at one listener, from one address (`ConnectionQuotas`
+//! in Kafka).
 //!
 //! A slot is taken before a connection is served and given back when its [`Permit`] is dropped, whatever
 //! way the connection ends. At `max.connections` the acceptor waits, as Kafka's does (trap 21); at
-//! `max.connections.per.ip` the new connection is closed at once.
+//! `max.connections.per.ip` the new connection is closed at once; above `max.connection.creation.rate` the acceptor
+//! waits until the rate is met again. The listener of the brokers, where clients have one of their own, answers to its
+//! own limits alone. Left out: Kafka then closes a client's connection for each one that this takes beyond the limit.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,8 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::rate::{Rate, Windows};
+use crate::clock::Timestamp;
+
 /// The limits, as configured.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// `max.connections`.
     pub total: usize,
@@ -19,33 +25,55 @@ pub struct Limits {
     pub per_ip: usize,
     /// `max.connections.per.ip.overrides`.
     pub per_ip_overrides: HashMap<IpAddr, usize>,
+    /// `max.connection.creation.rate`, in connections a second.
+    pub rate: i64,
+    /// `quota.window.num` and `quota.window.size.seconds`.
+    pub windows: Windows,
+    /// Of each listener.
+    pub listeners: Vec<ListenerLimits>,
 }
 
-/// Counts connections.
+/// The limits of one listener: what `listener.name.<name>.` says, or else what holds for all.
+#[derive(Clone, Debug)]
+pub struct ListenerLimits {
+    /// `max.connections`.
+    pub connections: usize,
+    /// `max.connection.creation.rate`.
+    pub rate: i64,
+    /// Only brokers come here: the limits of the whole broker do not keep them out.
+    pub protected: bool,
+}
+
+/// Counts connections. Listeners go by their place in [`Limits::listeners`].
 #[derive(Debug)]
 pub struct Slots {
     limits: Limits,
     taken: Mutex<Taken>,
-    freed: Notify,
+    /// One a listener: what frees a place at one may be no use at another.
+    freed: Vec<Notify>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Taken {
     total: usize,
     by_ip: HashMap<IpAddr, usize>,
+    by_listener: Vec<usize>,
+    rate: Rate,
+    listener_rates: Vec<Rate>,
 }
 
 /// One connection's place; dropping it frees the place.
 #[derive(Debug)]
 pub struct Permit {
     slots: Arc<Slots>,
+    listener: usize,
     ip: IpAddr,
 }
 
 /// Why a connection was not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The broker is full: wait for [`Slots::freed`].
+    /// The broker or the listener is full: wait for [`Slots::freed`].
     Full,
     /// This address has all it may have: close.
     Address {
@@ -57,13 +85,30 @@ pub enum Refused {
 impl Slots {
     /// No connection yet.
     pub fn new(limits: Limits) -> Arc<Slots> {
-        Arc::new(Slots { limits, taken: Mutex::default(), freed: Notify::new() })
+        let taken = Taken {
+            total: 0,
+            by_ip: HashMap::new(),
+            by_listener: vec![0; limits.listeners.len()],
+            rate: Rate::new(limits.rate, limits.windows),
+            listener_rates: limits.listeners.iter().map(|own| Rate::new(own.rate, limits.windows)).collect(),
+        };
+        let freed = limits.listeners.iter().map(|_| Notify::new()).collect();
+        Arc::new(Slots { limits, taken: Mutex::new(taken), freed })
     }
 
-    /// Takes a place for a connection from `ip`.
-    pub fn take(self: &Arc<Slots>, ip: IpAddr) -> Result<Permit, Refused> {
+    /// Counts a new connection at `listener`; how many ms it must wait before it may take a place.
+    pub fn arrived(&self, listener: usize, now: Timestamp) -> i64 {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.total >= self.limits.total {
+        let own = taken.listener_rates[listener].record(now);
+        if self.limits.listeners[listener].protected { own } else { taken.rate.record(now).max(own) }
+    }
+
+    /// Takes a place for a connection from `ip` at `listener`.
+    pub fn take(self: &Arc<Slots>, listener: usize, ip: IpAddr) -> Result<Permit, Refused> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = &self.limits.listeners[listener];
+        let full = taken.total >= self.limits.total && !own.protected;
+        if full || taken.by_listener[listener] >= own.connections {
             return Err(Refused::Full);
         }
         let limit = self.limits.per_ip_overrides.get(&ip).copied().unwrap_or(self.limits.per_ip);
@@ -76,12 +121,13 @@ impl Slots {
         }
         *of_address += 1;
         taken.total += 1;
-        Ok(Permit { slots: self.clone(), ip })
+        taken.by_listener[listener] += 1;
+        Ok(Permit { slots: self.clone(), listener, ip })
     }
 
-    /// Resolves when a place may have become free.
-    pub async fn freed(&self) {
-        self.freed.notified().await;
+    /// Resolves when a place for `listener` may have become free.
+    pub async fn freed(&self, listener: usize) {
+        self.freed[listener].notified().await;
     }
 
     /// Connections now.
@@ -94,6 +140,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.total -= 1;
+        taken.by_listener[self.listener] -= 1;
         if let Some(count) = taken.by_ip.get_mut(&self.ip) {
             *count -= 1;
             if *count == 0 {
@@ -102,7 +149,7 @@ impl Drop for Permit {
         }
         drop(taken);
         // `notify_one` keeps a permit for an acceptor that is about to wait.
-        self.slots.freed.notify_one();
+        self.slots.freed.iter().for_each(Notify::notify_one);
     }
 }
 
@@ -110,20 +157,67 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 1));
+    const TWO: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
+
+    fn listener(connections: usize, rate: i64, protected: bool) -> ListenerLimits {
+        ListenerLimits { connections, rate, protected }
+    }
+
+    fn limits(total: usize, rate: i64, listeners: Vec<ListenerLimits>) -> Limits {
+        let windows = Windows { count: 2, size_ms: 1000 };
+        Limits { total, per_ip: 100, per_ip_overrides: HashMap::new(), rate, windows, listeners }
+    }
+
     #[test]
     fn counts_in_all_and_by_address() {
-        let one: IpAddr = [127, 0, 0, 1].into();
-        let two: IpAddr = [127, 0, 0, 2].into();
-        let limits = Limits { total: 3, per_ip: 2, per_ip_overrides: HashMap::from([(two, 1)]) };
-        let slots = Slots::new(limits);
-        let first = slots.take(one).expect("free");
-        let _second = slots.take(one).expect("free");
-        assert_eq!(slots.take(one).err(), Some(Refused::Address { limit: 2 }));
-        let _third = slots.take(two).expect("free");
-        assert_eq!(slots.take(two).err(), Some(Refused::Full));
+        let all = limits(3, 100, vec![listener(100, 100, false)]);
+        let slots = Slots::new(Limits { per_ip: 2, per_ip_overrides: HashMap::from([(TWO, 1)]), ..all });
+        let first = slots.take(0, ONE).expect("free");
+        let _second = slots.take(0, ONE).expect("free");
+        assert_eq!(slots.take(0, ONE).err(), Some(Refused::Address { limit: 2 }));
+        let _third = slots.take(0, TWO).expect("free");
+        assert_eq!(slots.take(0, TWO).err(), Some(Refused::Full));
         drop(first);
-        assert_eq!(slots.take(two).err(), Some(Refused::Address { limit: 1 }));
-        assert!(slots.take(one).is_ok());
+        assert_eq!(slots.take(0, TWO).err(), Some(Refused::Address { limit: 1 }));
+        assert!(slots.take(0, ONE).is_ok());
         assert_eq!(slots.count(), 2);
+    }
+
+    #[test]
+    fn clients_cannot_keep_brokers_out_and_each_listener_has_its_own_limit() {
+        let slots = Slots::new(limits(
+            2,
+            100,
+            vec![listener(1, 9, false), listener(9, 9, false), listener(2, 9, true)],
+        ));
+        let first = slots.take(0, ONE).expect("free");
+        assert_eq!(slots.take(0, ONE).err(), Some(Refused::Full), "its own limit");
+        let _second = slots.take(1, ONE).expect("free");
+        assert_eq!(slots.take(1, ONE).err(), Some(Refused::Full), "the limit of all");
+        let _brokers = [slots.take(2, ONE).expect("protected"), slots.take(2, ONE).expect("protected")];
+        assert_eq!(slots.take(2, ONE).err(), Some(Refused::Full), "protected, not unlimited");
+        drop(first);
+        assert_eq!(
+            slots.take(0, ONE).err(),
+            Some(Refused::Full),
+            "what brokers took beyond the limit counts"
+        );
+    }
+
+    #[test]
+    fn the_rate_of_all_and_of_a_listener_and_the_longer_wait_counts() {
+        let slots = Slots::new(limits(
+            9,
+            4,
+            vec![listener(9, 2, false), listener(9, 9, false), listener(9, 2, true)],
+        ));
+        let now = Timestamp(1_000);
+        let arrive =
+            |listener, times| -> Vec<i64> { (0..times).map(|_| slots.arrived(listener, now)).collect() };
+        assert_eq!(arrive(0, 3), [0, 0, 500], "two a second here");
+        assert_eq!(arrive(1, 2), [0, 250], "four a second in all");
+        assert_eq!(arrive(2, 3), [0, 0, 500], "brokers have their own rate only");
+        assert_eq!(arrive(1, 1), [500], "and do not count for the others");
     }
 }

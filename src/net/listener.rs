@@ -50,6 +50,8 @@ pub struct Listener {
     pub broker: Arc<Broker>,
     /// Connection places, shared by all listeners.
     pub slots: Arc<Slots>,
+    /// This listener's place among their limits.
+    pub place: usize,
     /// Limits of each connection.
     pub limits: ConnectionLimits,
     /// Where connections run.
@@ -90,15 +92,23 @@ impl Listener {
     }
 
     async fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let wait = self.slots.arrived(self.place, self.broker.clock.now());
+        if wait > 0 {
+            tracing::debug!(listener = %self.name, %peer, wait, "max.connection.creation.rate is exceeded; waiting");
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(wait as u64)) => {}
+                _ = self.stop.requested() => return,
+            }
+        }
         let permit = loop {
-            match self.slots.take(peer.ip().to_canonical()) {
+            match self.slots.take(self.place, peer.ip().to_canonical()) {
                 Ok(permit) => break permit,
                 Err(Refused::Address { limit }) => {
                     tracing::info!(%peer, limit, "refused a connection: max.connections.per.ip is reached");
                     return;
                 }
                 Err(Refused::Full) => tokio::select! {
-                    _ = self.slots.freed() => {}
+                    _ = self.slots.freed(self.place) => {}
                     _ = self.stop.requested() => return,
                 },
             }
@@ -111,7 +121,7 @@ impl Listener {
             }
         };
         let caller = Caller::new(self.name.clone(), peer);
-        let (broker, limits, stop) = (self.broker.clone(), self.limits, self.stop.clone());
+        let (broker, limits, stop) = (self.broker.clone(), self.limits.clone(), self.stop.clone());
         self.workers.next().spawn(async move {
             let _permit = permit;
             let closed = match TcpStream::from_std(socket) {

@@ -3,4 +3,6 @@
 pub mod connection;
 pub mod limits;
 pub mod listener;
+pub mod memory;
 pub mod outgoing;
+pub mod rate;

@@ -231,7 +231,7 @@ impl Fs for OsFs {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        if DEFERS.get() {
+        if defers() {
             return Ok(());
         }
         fs::File::open(dir)?.sync_all()
@@ -257,7 +257,12 @@ thread_local! {
     static DEFERS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Runs `work`, in which this thread's syncs on [`OsFs`] do nothing: thousands of small syncs cost seconds, one
+/// Whether this thread's syncs are put off: for file systems.
+pub(super) fn defers() -> bool {
+    DEFERS.get()
+}
+
+/// Runs `work`, in which this thread's syncs do nothing: thousands of small syncs cost seconds, one
 /// [`Fs::sync_deferred`] after them costs milliseconds. Until that call nothing of `work` counts as durable, so it is
 /// for what may be lost whole: new, empty logs, and the end of a run before it is marked clean.
 pub fn deferring<T>(work: impl FnOnce() -> T) -> T {
@@ -301,7 +306,7 @@ impl File for OsFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        if DEFERS.get() {
+        if defers() {
             return Ok(());
         }
         self.0.sync_data()

@@ -32,7 +32,6 @@ use super::log_error::LogError;
 use super::producer_snapshot;
 use super::producer_state::{ProducerEntry, ProducerState};
 use super::segment::Segment;
-use super::segment_names::{SegmentFile, segment_path};
 use super::segments::Segments;
 use super::trash::Trash;
 use crate::clock::Timestamp;
@@ -142,7 +141,7 @@ impl Log {
     ) -> Result<Log, LogError> {
         let fs = &context.fs;
         fs.create_dir_all(&dir)?;
-        fs.open(&segment_path(&dir, 0, SegmentFile::Log), Open::Create)?;
+        Segment::make_file(fs, &dir, 0, Open::Create, &config)?;
         let segment = Segment::open(fs, &dir, 0, 0, &config, now)?;
         let mut segments = Segments::default();
         segments.insert(Arc::new(segment));

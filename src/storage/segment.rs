@@ -111,10 +111,23 @@ impl Segment {
         config: &LogConfig,
         now: Timestamp,
     ) -> io::Result<Segment> {
-        fs.open(&segment_path(dir, base_offset, SegmentFile::Log), Open::Truncate)?;
+        Segment::make_file(fs, dir, base_offset, Open::Truncate, config)?;
         let segment = Segment::open(fs, dir, base_offset, 0, config, now)?;
         segment.reset_indexes()?;
         Ok(segment)
+    }
+
+    /// Makes the file of batches, sized at once if `preallocate` asks for that (`FileRecords.open`). What it has beyond
+    /// the batches is cut off by [`Segment::seal`], and after a crash by recovery.
+    pub(super) fn make_file(
+        fs: &Arc<dyn Fs>,
+        dir: &Path,
+        base_offset: i64,
+        how: Open,
+        config: &LogConfig,
+    ) -> io::Result<()> {
+        let file = fs.open(&segment_path(dir, base_offset, SegmentFile::Log), how)?;
+        if config.preallocate { file.set_len(config.segment_bytes.into()) } else { Ok(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -324,9 +337,13 @@ impl Segment {
         inner.txn_index.sanity_check(self.base_offset)
     }
 
-    /// Completes the time index and cuts both indexes to size: at roll and close.
+    /// Completes the time index and cuts the batches and both indexes to size: at roll and close.
     pub fn seal(&self) -> io::Result<()> {
         let mut inner = self.lock();
+        let file = inner.fs.open(&inner.log_path, Open::Write)?;
+        if file.size()? > self.size() {
+            file.set_len(self.size())?;
+        }
         let (timestamp, offset) = inner.max_timestamp(self.size())?;
         if timestamp >= 0 {
             inner.time_index.maybe_append(timestamp, offset, true)?;

@@ -5,6 +5,7 @@
 //! anywhere between its old and its new size. Of the changes to one directory that were not synced a prefix
 //! survives (each directory has its own, as with a journal per directory; a rename between two directories is
 //! atomic). Syncing a file does not make its name durable: POSIX promises no more, so neither do we.
+//! Syncs that are put off (`fs::deferring`) do nothing, as on a real disk.
 //! A failed sync loses its pages for good even if a later sync succeeds, as on Linux. Handles opened before
 //! a crash fail afterwards. Everything is decided by the seed and the order of calls.
 //! Source of the faults: Rebello et al., "Can applications recover from fsync failures?", USENIX ATC 2020.
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::fs::{Entry, File, Fs, Open, Space};
+use super::fs::{Entry, File, Fs, Open, Space, defers};
 use content::PAGE;
 use names::{Names, Node};
 
@@ -234,7 +235,17 @@ impl Fs for SimFs {
         Ok(())
     }
 
+    fn sync_deferred(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        let entered = state.enter_path(Call::Sync, dir);
+        state.names.sync_all(entered.is_ok());
+        entered
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        if defers() {
+            return Ok(());
+        }
         let mut state = self.lock();
         state.enter_path(Call::Sync, dir)?;
         state.names.sync_dir(dir)
@@ -329,6 +340,9 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        if defers() {
+            return self.peek().map(drop);
+        }
         match self.enter(Call::Sync) {
             Ok(mut state) => {
                 state.names.file_mut(self.node)?.sync();

@@ -20,6 +20,7 @@ class Ledger:
         self.position = {}  # (member, topic, partition) -> next offset
         self.run_starts = []  # (member, topic, partition, offset): where a member began or jumped to
         self.may_be_committed = set()  # (place, offset) of each commit that was asked for
+        self.unanswered = {}  # (member, place) -> offset of its last commit, while no answer to it was seen
         self.committed = {}  # place -> offset of the highest acknowledged commit
         self.read_by = {}  # member -> count
 
@@ -29,9 +30,11 @@ class Ledger:
                 self.add_record(member, *line)
             elif "committing" in line:
                 self.may_be_committed.update(line["committing"].items())
+                self.unanswered.update({(member, place): offset for place, offset in line["committing"].items()})
             elif "committed" in line:
                 self.may_be_committed.update(line["committed"].items())
                 for place, offset in line["committed"].items():
+                    self.unanswered.pop((member, place), None)
                     self.committed[place] = max(offset, self.committed.get(place, 0))
 
     def add_record(self, member, topic, partition, offset, key, value, headers):
@@ -74,14 +77,19 @@ class Ledger:
                 raise Failed(f"{member} began at {place} offset {offset}, which nobody committed")
 
     def check_continued(self, member, committed):
-        """A new member begins each partition exactly at the committed offset."""
+        """A new member begins each partition exactly at the committed offset.
+
+        Where a member was killed between asking for a commit and its answer, either offset is right.
+        """
         begun = set()
         for who, topic, partition, offset in self.run_starts:
             place = f"{topic}/{partition}"
             if who != member or place in begun:
                 continue
             begun.add(place)
-            if offset != committed.get(place, 0):
+            in_doubt = {asked for (_, other), asked in self.unanswered.items() if other == place}
+            later = offset in in_doubt and offset > committed.get(place, 0)
+            if offset != committed.get(place, 0) and not later:
                 raise Failed(f"{member} began at {place} offset {offset}, committed was {committed.get(place, 0)}")
 
     def check_topic(self, topic, records):

@@ -69,6 +69,13 @@ class LedgerTest(unittest.TestCase):
         ledger.check_continued("n", {"t/0": 4})
         self.assert_fails("committed was 5", ledger.check_continued, "n", {"t/0": 5})
 
+    def test_continues_where_a_killed_member_may_have_committed(self):
+        ledger = account(range(10), lines=[{"committing": {"t/0": 5}}])
+        ledger.add("n", [line(5, 5)])
+        ledger.check_continued("n", {"t/0": 3})
+        ledger.add("m", [{"committed": {"t/0": 5}}])
+        self.assert_fails("committed was 3", ledger.check_continued, "n", {"t/0": 3})
+
 
 class SigkillsTest(unittest.TestCase):
     def test_each_kind_of_damage(self):

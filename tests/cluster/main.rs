@@ -18,4 +18,5 @@ mod raw;
 #[path = "../support/sample.rs"]
 mod sample;
 mod storage;
+mod trouble;
 mod two_brokers;

@@ -170,6 +170,51 @@ async fn a_full_broker_lets_newcomers_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn newcomers_above_the_rate_wait_and_are_served() {
+    // A rate over two windows of a second takes one second's worth at once.
+    let (_zk, node) = one(&[("max.connection.creation.rate", "5"), ("quota.window.num", "2")]).await;
+    let begun = Instant::now();
+    let mut held = Vec::new();
+    for _ in 0..12 {
+        let mut raw = Raw::open(node.port()).await;
+        raw.send(&wire(0, 1, &ApiVersionsRequest::default())).await;
+        held.push(raw);
+    }
+    for raw in &mut held {
+        assert_eq!(raw.answer::<ApiVersionsRequest>(0).await.0, 1);
+    }
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(1_000), "12 connections at 5 a second were served within {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_while_the_memory_of_requests_is_used_up() {
+    let limits = [("queued.max.request.bytes", "20000"), ("socket.request.max.bytes", "20000")];
+    let (_zk, node) = one(&limits).await;
+    let mut other = Raw::open(node.port()).await;
+    // The largest frame begins, and its rest does not come: all memory is lent to it.
+    let large = frame(18, 0, 9, false, &[0; 20_000 - 11]);
+    let mut slow = Raw::open(node.port()).await;
+    slow.send(&large[..100]).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    other.send(&wire(0, 1, &ApiVersionsRequest::default())).await;
+    let early = tokio::time::timeout(Duration::from_millis(500), other.0.readable()).await;
+    assert!(early.is_err(), "a request was read beyond the memory for requests");
+    slow.send(&large[100..]).await;
+    assert_eq!(other.answer::<ApiVersionsRequest>(0).await.0, 1);
+    // A connection that ends gives back what its half frame held.
+    let mut gone = Raw::open(node.port()).await;
+    gone.send(&large[..100]).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(gone);
+    let mut client = node.client().await;
+    client.create("memory", 1, &[]).await;
+    for number in 0..20 {
+        assert_eq!(client.produce(("memory", 0), &["x"]).await, number, "every loan is paid back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_are_closed_and_busy_ones_are_not() {
     let (_zk, node) = one(&[("connections.max.idle.ms", "700")]).await;
     node.client().await.create("idle", 1, &[]).await;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ottla::boot::startup::{self, Running};
 use ottla::cli::config;
+use ottla_zk::jute::{Acl, Request, SetAclRequest, perms};
 use ottla_zk::server::{Options as ServerOptions, Server};
 use ottla_zk::store::{Options as StoreOptions, Remote, Store};
 use tempfile::TempDir;
@@ -66,6 +67,17 @@ impl Zk {
     /// Starts it again where it was.
     pub async fn start_again(&mut self) {
         self.server = Some(Zk::serve(self.address, self.data.path()).await);
+    }
+
+    /// Makes a znode one that nobody may read or write, or lets everybody again.
+    pub async fn lock(&self, path: &str, locked: bool) {
+        let session =
+            self.server.as_ref().expect("it runs").handle().connect(4_000).await.expect("a session");
+        let perms = if locked { perms::ADMIN } else { perms::ALL };
+        let request =
+            SetAclRequest { path: path.to_owned(), acl: vec![Acl { perms, ..Acl::open() }], version: -1 };
+        session.request(Request::SetAcl(request)).await.expect("the access list is set");
+        session.close().await.expect("the session ends");
     }
 
     /// `host:port`.

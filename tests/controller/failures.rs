@@ -155,6 +155,22 @@ fn a_store_that_cannot_be_read_ends_the_office() {
 }
 
 #[test]
+fn nodes_nobody_can_read_are_left_alone_and_the_controller_stays() {
+    let mut world = World::with_brokers(1);
+    world.store.unreadable = true;
+    world.elect();
+    world.create("t", &[&[1]]);
+    world.run();
+    assert_eq!(world.store.states[&at("t", 0)].leader, 1, "the fail-over went on");
+    let broker_epoch = world.store.brokers[&1].epoch;
+    let ticket = world.ask(Request::AllocateProducerIds { broker: 1, broker_epoch });
+    world.run();
+    assert_eq!(world.answer(ticket), Some(&Answer::ProducerIds(Err(ErrorCode::UnknownServerError))));
+    assert_eq!((&world.store.feature, world.store.producer_ids), (&None, (None, 0)), "nothing was written");
+    assert!(world.machine.is_active() && world.machine.is_idle());
+}
+
+#[test]
 fn replies_of_an_earlier_life_are_ignored() {
     let mut world = World::elected(2);
     world.create("t", &[&[1, 2]]);

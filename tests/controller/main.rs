@@ -6,4 +6,5 @@ mod elections;
 mod failures;
 mod random;
 mod topics;
+mod words;
 mod world;

@@ -18,6 +18,8 @@ use ottla::metadata::image::{BrokerImage, Endpoint, Image, PartitionImage};
 use ottla::protocol::error_code::ErrorCode;
 use ottla::protocol::ids::{TopicPartition, Uuid};
 
+use crate::words::{describe, shown};
+
 pub fn at(topic: &str, partition: i32) -> TopicPartition {
     TopicPartition::new(topic, partition)
 }
@@ -49,6 +51,8 @@ pub struct Store {
     pub unclean: BTreeSet<Arc<str>>,
     pub producer_ids: (Option<ProducerIdBlock>, i32),
     pub feature: Option<(FeatureRecord, i32)>,
+    /// Whether the two nodes above hold what nobody can read.
+    pub unreadable: bool,
     /// Creates that are done but answered as if a first try had been.
     pub lose_answers_of: BTreeSet<TopicPartition>,
     ids: u128,
@@ -143,6 +147,7 @@ impl Store {
             ReadOp::UncleanElection(topics) => {
                 Loaded::Unclean(topics.iter().map(|topic| self.unclean.contains(topic)).collect())
             }
+            ReadOp::ProducerIds | ReadOp::Feature if self.unreadable => Loaded::Unreadable,
             ReadOp::ProducerIds => Loaded::ProducerIds(self.producer_ids.0, self.producer_ids.1),
             ReadOp::Feature => Loaded::Feature(self.feature.clone()),
         }
@@ -403,13 +408,12 @@ impl World {
                 Some(Reply::LeaderAndIsr { error: ErrorCode::None, partitions: errors })
             }
             ControlRequest::UpdateMetadata(update) => {
-                // The first word of a new controller repeats what earlier ones decided, told or not; nothing of its own.
-                let first = self.first_word.insert(broker, self.epoch) != Some(self.epoch);
+                // The first word of a new controller repeats what earlier ones decided, told or not.
                 let epoch = self.epoch;
-                let own = |image: &&PartitionImage| !first || image.controller_epoch == epoch;
+                let first = self.first_word.insert(broker, epoch) != Some(epoch);
                 for topic in &update.topics {
-                    let led = topic.partitions.iter().filter(|image| image.leader >= 0);
-                    for image in led.filter(own) {
+                    let own = |image: &&PartitionImage| !first || image.controller_epoch == epoch;
+                    for image in topic.partitions.iter().filter(|image| image.leader >= 0).filter(own) {
                         let partition = TopicPartition::new(topic.name.clone(), image.index);
                         let alive: Vec<i32> = update.brokers.iter().map(|broker| broker.id).collect();
                         self.check_announced(&partition, image, &alive);
@@ -554,50 +558,4 @@ impl Peer {
         *known = leader_epoch;
         ErrorCode::None
     }
-}
-
-fn shown(state: &Leadership) -> String {
-    let isr: Vec<String> = state.isr.iter().map(i32::to_string).collect();
-    let recovering = if state.recovering { " recovering" } else { "" };
-    format!("leader={} epoch={} isr={}{recovering}", state.leader, state.leader_epoch, isr.join(","))
-}
-
-fn describe(sent: &Addressed) -> Option<String> {
-    let to = sent.broker;
-    let mut parts = Vec::new();
-    let name = match &sent.request {
-        ControlRequest::LeaderAndIsr(request) => {
-            for topic in &request.topics {
-                for entry in &topic.partitions {
-                    let new = if entry.is_new { " new" } else { "" };
-                    parts.push(format!("{}-{} {}{new}", topic.name, entry.index, shown(&entry.leadership)));
-                }
-            }
-            "LeaderAndIsr"
-        }
-        ControlRequest::UpdateMetadata(update) => {
-            let brokers: Vec<String> = update.brokers.iter().map(|broker| broker.id.to_string()).collect();
-            parts.push(format!("brokers={}", brokers.join(",")));
-            for topic in &update.topics {
-                for image in &topic.partitions {
-                    let text = format!(
-                        "{}-{} leader={} epoch={}",
-                        topic.name, image.index, image.leader, image.leader_epoch
-                    );
-                    parts.push(text);
-                }
-            }
-            "UpdateMetadata"
-        }
-        ControlRequest::StopReplica(request) => {
-            for (topic, entries) in &request.topics {
-                for entry in entries {
-                    let delete = if entry.delete { " delete" } else { "" };
-                    parts.push(format!("{topic}-{} epoch={}{delete}", entry.index, entry.leader_epoch));
-                }
-            }
-            "StopReplica"
-        }
-    };
-    Some(format!("-> {to} {name}: {}", parts.join("; ")))
 }

@@ -44,6 +44,8 @@ struct World {
     /// What the checkpoint files say.
     recovery_point: i64,
     log_start: i64,
+    /// Retention has taken what is below this, flushed or not.
+    deleted: i64,
 }
 
 fn next_of(batch: &[u8]) -> i64 {
@@ -63,6 +65,7 @@ impl World {
             retention_bytes: 3000,
             retention_ms: -1,
             file_delete_delay_ms: 5,
+            preallocate: random.bool(),
             ..LogConfig::default()
         });
         let log = World::create(&context, &config);
@@ -80,6 +83,7 @@ impl World {
             durable: 0,
             recovery_point: 0,
             log_start: 0,
+            deleted: 0,
         }
     }
 
@@ -122,7 +126,10 @@ impl World {
             72..77 => drop(self.log.roll(now).unwrap()),
             77..82 => self.truncate(now),
             82..87 => drop(self.log.update_high_watermark(self.random.i64(0..=self.log.log_end_offset()))),
-            87..90 => drop(self.log.delete_old_segments(now).unwrap()),
+            87..90 => {
+                self.log.delete_old_segments(now).unwrap();
+                self.deleted = self.log.log_start_offset();
+            }
             90..93 => assert!(self.context.trash.empty(&self.fs, now).is_empty()),
             _ => {
                 self.recovery_point = self.log.recovery_point();
@@ -219,7 +226,7 @@ impl World {
         let offsets = self.log.offsets();
         assert!(self.log.recovery_point() <= offsets.flushed_offset);
         assert!(offsets.log_end_offset >= self.durable, "{offsets:?} ends below {}", self.durable);
-        assert!(offsets.log_start_offset <= self.durable.max(self.log_start));
+        assert!(offsets.log_start_offset <= self.durable.max(self.log_start).max(self.deleted));
         let (mut next, mut epoch) = (None, -1);
         for batch in &found {
             assert!(self.ever.contains(batch), "a batch that nobody appended");

@@ -74,6 +74,29 @@ fn new_logs_go_where_there_are_fewest_and_survive_a_restart() {
 }
 
 #[test]
+fn a_preallocated_segment_is_cut_to_size_when_it_is_rolled_or_closed() {
+    let fs = SimFs::new(5);
+    let manager = loaded(&fs, &["/a"]).unwrap();
+    let config = Arc::new(LogConfig { segment_bytes: 10_000, preallocate: true, ..LogConfig::default() });
+    let log = manager.get_or_create(&partition("t"), None, &config, true, NOW).unwrap();
+    let size = |base: i64| fs.size(&PathBuf::from(format!("/a/t-0/{base:020}.log"))).unwrap();
+    let append = || {
+        log.append_as_leader(&plain(1, &[b"some value"]), 1, Origin::Client, NOW).unwrap();
+        read_all(&log, 1 << 20).pop().unwrap().len() as u64
+    };
+    let batch = append();
+    assert_eq!(size(0), 10_000);
+    log.roll(NOW).unwrap();
+    append();
+    assert_eq!((size(0), size(1)), (batch, 10_000));
+    assert!(manager.shutdown(1, NOW).is_empty());
+    fs.crash();
+    assert_eq!((size(0), size(1)), (batch, batch));
+    let manager = loaded(&fs, &["/a"]).unwrap();
+    assert_eq!(manager.get(&partition("t")).unwrap().log_end_offset(), 2);
+}
+
+#[test]
 fn one_directory_fails_and_only_its_logs_go() {
     let fs = SimFs::new(4);
     let manager = loaded(&fs, &["/a", "/b"]).unwrap();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod crash;
+mod deferred;
 mod faults;
 mod kafka;
 mod resources;

@@ -180,8 +180,9 @@ impl Log {
         }
         self.flush(now)?;
         let mut state = self.lock_open()?;
-        // A clean start trusts all indexes, so those of the active segment must be on disk too.
-        let synced = state.active().sync_indexes();
+        // A clean start trusts all indexes and the size of a file that was preallocated, so what the active segment
+        // has of them must be on disk too.
+        let synced = state.active().sync_batches().and_then(|()| state.active().sync_indexes());
         let synced = synced.and_then(|()| self.fs().sync_dir(&state.dir));
         synced.map_err(|error| state.fence(error))?;
         state.indexes_flushed_to = i64::MAX;

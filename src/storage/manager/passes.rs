@@ -72,8 +72,15 @@ impl LogManager {
     fn checkpoint(&self, file: &str, value: impl Fn(&Log) -> Option<i64>) -> Failures {
         let mut failures = Failures::new();
         for dir in self.live_dirs() {
-            if let Err(error) = self.checkpoint_dir(dir, file, &value) {
-                failures.insert(dir.path().to_path_buf(), error.to_string());
+            match self.checkpoint_dir(dir, file, &value) {
+                Ok(()) => {}
+                // The old checkpoint stands and is right, only older: recovery looks at a little more.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    tracing::warn!(dir = %dir.path().display(), file, "no space left: appends are refused until some is freed");
+                }
+                Err(error) => {
+                    failures.insert(dir.path().to_path_buf(), error.to_string());
+                }
             }
         }
         failures

@@ -172,6 +172,22 @@ impl Names {
         Ok(())
     }
 
+    /// Makes all names and contents durable; if that fails, what was dirty is lost for good.
+    pub fn sync_all(&mut self, works: bool) {
+        if works {
+            for change in std::mem::take(&mut self.queued) {
+                self.commit(change);
+            }
+        }
+        for inode in self.nodes.values_mut() {
+            match inode {
+                Inode::File { content, .. } if works => content.sync(),
+                Inode::File { content, .. } => content.fail_sync(),
+                Inode::Dir { .. } => {}
+            }
+        }
+    }
+
     /// Becomes what the disk would have after a power loss, names and contents.
     pub fn crash(&mut self, random: &mut fastrand::Rng) {
         // Mostly many or few changes survive, so that both ends are met.
