@@ -1,6 +1,8 @@
 """Brings each client's libraries from the ordinary registries, once, into target/clients (and Kafka's into target/peers)."""
 
 import hashlib
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,10 @@ import paths
 
 def run(*command, **options):
     subprocess.run([str(part) for part in command], check=True, stdout=sys.stderr, **options)
+
+
+def output(*command, **options):
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **options).stdout
 
 
 def peers():
@@ -29,7 +35,29 @@ def node():
 
 
 def go():
-    run("go", "build", "-o", paths.GO_DRIVER, ".", cwd=paths.DRIVERS / "go")
+    run(go_command(), "build", "-o", paths.GO_DRIVER, ".", cwd=paths.DRIVERS / "go")
+
+
+def go_command():
+    """Go, of the release go.mod asks for: Go 1.21 and later bring it by themselves; an older one (Debian 12's is 1.19) can
+    fetch it all the same, as the module it is published as, checksum and all, but does not know how to make it run."""
+    major, minor = re.match(r"go version go(\d+)\.(\d+)", output("go", "version")).groups()
+    if (int(major), int(minor)) >= (1, 21):
+        return "go"
+    wanted = re.search(r"^go (\S+)$", (paths.DRIVERS / "go" / "go.mod").read_text(), re.MULTILINE)[1]
+    platform = "-".join(output("go", "env", "GOOS", "GOARCH").split())
+    module = f"golang.org/toolchain@v0.0.1-go{wanted}.{platform}"
+    root = paths.CACHE / f"go{wanted}"
+    if not root.exists():
+        kept = json.loads(output("go", "mod", "download", "-json", module, cwd=paths.CACHE))["Dir"]
+        part = root.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        # Modules are kept read-only, and without the right to execute.
+        run("cp", "-r", "--no-preserve=mode", kept, part)
+        for program in [*part.glob("bin/*"), *part.glob("pkg/tool/*/*")]:
+            program.chmod(0o755)
+        part.rename(root)
+    return root / "bin" / "go"
 
 
 def java():
