@@ -164,18 +164,20 @@ fn cross_checks(settings: &Settings) -> Vec<String> {
         "controller.listener.names is for KRaft; remove it",
     );
     let named = settings.set("log.dirs").or(settings.set("log.dir"));
-    require(
-        named != Some("") && !log_dirs(settings).is_empty(),
-        "log.dirs names no directory",
-    );
+    require(named != Some("") && !log_dirs(settings).is_empty(), "log.dirs names no directory");
     for (key, what) in NOT_SERVED {
-        require(!settings.flag(key), &format!("{key} = true asks for {what}, which this release does not have yet"));
+        require(
+            !settings.flag(key),
+            &format!("{key} = true asks for {what}, which this release does not have yet"),
+        );
     }
     let protocol = settings.text("inter.broker.protocol.version");
     let mut numbers = protocol.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
     require(
         (numbers.next(), numbers.next()) >= (Some(2), Some(8)),
-        &format!("inter.broker.protocol.version = {protocol}: this broker goes back to 2.8; raise it to at least that"),
+        &format!(
+            "inter.broker.protocol.version = {protocol}: this broker goes back to 2.8; raise it to at least that"
+        ),
     );
     errors
 }

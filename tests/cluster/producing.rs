@@ -121,6 +121,10 @@ async fn what_is_wrong_is_refused_and_leaves_nothing() {
         assert_eq!(code(answer.error_code), expected, "{what}: {:?}", answer.error_message);
         assert_eq!(answer.base_offset, -1, "{what}");
     }
+    let mut request = produce_request(at, -1, batch_with(transactional, &["x"]));
+    request.transactional_id = Some("nobody can end this one".to_owned());
+    let answer = client.call(9, &request).await.responses.remove(0).partition_responses.remove(0);
+    assert_eq!(code(answer.error_code), ErrorCode::InvalidTxnState, "a transaction");
     assert_eq!(client.produce_as(7, at, -1, zstd()).await.error_code, 0, "zstd from version 7 on");
     assert_eq!(client.values(at, 0).await, [(0, "z".to_owned())]);
 }

@@ -126,7 +126,11 @@ impl Drop for Mount {
 async fn a_full_disk_refuses_and_forgets_nothing() {
     let Some(mount) = Mount::new("24m") else { return };
     let zk = Zk::start().await;
-    let settings = [("log.index.size.max.bytes", "4096"), ("log.segment.bytes", "1000000")];
+    let settings = [
+        ("log.index.size.max.bytes", "4096"),
+        ("log.segment.bytes", "1000000"),
+        ("replica.high.watermark.checkpoint.interval.ms", "100"),
+    ];
     let mut node = Node::at(1, mount.path().join("logs"), &settings);
     node.start_again(&zk).await;
     let mut client = node.client().await;
@@ -145,6 +149,11 @@ async fn a_full_disk_refuses_and_forgets_nothing() {
     assert_eq!(code(refused.error_code), ErrorCode::KafkaStorageError);
     assert_eq!(client.offset(5, ("full", 0), -1).await.offset, acknowledged, "nothing of the refused batch");
     assert_eq!(client.values(("full", 0), 0).await.len() as i64, acknowledged, "reading goes on");
+    // Not a byte is left, for checkpoints neither: the directory stays in service.
+    let rest = std::fs::write(mount.path().join("rest"), vec![1; 24 << 20]);
+    assert_eq!(rest.expect_err("full").kind(), std::io::ErrorKind::StorageFull);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(client.values(("full", 0), 0).await.len() as i64, acknowledged, "reading still goes on");
     assert!(mount.remount("size=48m"), "a larger disk");
     let answer = client.produce_as(9, ("full", 0), -1, batch(&["room again"])).await;
     assert_eq!((answer.error_code, answer.base_offset), (0, acknowledged));
