@@ -209,7 +209,11 @@ impl Loading<'_> {
             let interval = request.config.index_interval_bytes;
             let found = recover(&request.context.fs, segment, next, interval, &mut rebuilt)?;
             next = found.next_offset;
-            let is_followed = all.get(index + 1).is_none_or(|later| !self.is_hole(next, later.base_offset()));
+            // Records at or above the next segment's base were cut off here, and the disk lost the cut: they are back,
+            // and what was written in their place never was flushed.
+            let is_followed = all
+                .get(index + 1)
+                .is_none_or(|later| next <= later.base_offset() && !self.is_hole(next, later.base_offset()));
             if found.truncated > 0 || !is_followed {
                 tracing::warn!(dir = %request.dir.display(), next, bytes = found.truncated, "invalid tail cut off");
                 for later in self.segments.split_off(index + 1).iter().rev() {

@@ -351,6 +351,27 @@ fn a_thousand_lives() {
     }
 }
 
+/// A cut that the disk lost brings records back; they must neither push out what was flushed after the cut nor hide
+/// in a segment below the one that holds their offsets by its name.
+#[test]
+fn a_lost_cut_before_a_roll_leaves_one_log() {
+    for seed in 0..200 {
+        let mut world = World::new(seed);
+        let now = Timestamp(world.now);
+        (0..3).for_each(|_| world.append(plain(1, &[b"old", b"older"]), Origin::Client));
+        world.log.flush(now).unwrap();
+        world.log.truncate_to(4, now).unwrap();
+        world.model.pop();
+        world.durable = 4;
+        world.log.roll(now).unwrap();
+        if seed % 2 == 0 {
+            (0..2).for_each(|_| world.append(plain(1, &[b"new"]), Origin::Client));
+            world.durable = world.log.flush(now).unwrap();
+        }
+        world.crash();
+    }
+}
+
 /// A crash after every single call of one busy life.
 #[test]
 fn a_crash_after_any_number_of_steps() {
