@@ -50,7 +50,7 @@ pub async fn handle(
     let mut topics = Vec::new();
     if all {
         let image = broker.metadata.image();
-        topics.extend(image.topics().map(|topic| describe(&image, topic, &call)));
+        topics.extend(image.topics().map(|topic| describe(broker, &image, topic, &call)));
     } else {
         for asked in request.topics.into_iter().flatten() {
             topics.push(one(broker, asked, create, &call).await);
@@ -123,7 +123,7 @@ async fn one(
     {
         let image = broker.metadata.image();
         if let Some(topic) = image.topic(&name) {
-            return describe(&image, topic, call);
+            return describe(broker, &image, topic, call);
         }
     }
     let code = match broker.admin.creates_missing(&name, create) {
@@ -135,12 +135,18 @@ async fn one(
     answer
 }
 
-fn describe(image: &Image, topic: &TopicImage, call: &Call<'_>) -> MetadataResponseTopic {
+fn describe(broker: &Broker, image: &Image, topic: &TopicImage, call: &Call<'_>) -> MetadataResponseTopic {
+    let described = |partition: &PartitionImage| {
+        // A broker that has just started hears who leads before it is told to lead.
+        let told = partition.leader != broker.id
+            || broker.replicas.partition(&topic.name, partition.index).is_some();
+        describe_partition(image, partition, told, call)
+    };
     MetadataResponseTopic {
         name: Some(topic.name.to_string()),
         topic_id: topic.id,
         is_internal: is_internal_topic(&topic.name),
-        partitions: topic.partitions().map(|partition| describe_partition(image, partition, call)).collect(),
+        partitions: topic.partitions().map(described).collect(),
         ..Default::default()
     }
 }
@@ -148,9 +154,10 @@ fn describe(image: &Image, topic: &TopicImage, call: &Call<'_>) -> MetadataRespo
 fn describe_partition(
     image: &Image,
     partition: &PartitionImage,
+    told: bool,
     call: &Call<'_>,
 ) -> MetadataResponsePartition {
-    let leader = image.broker(partition.leader);
+    let leader = image.broker(partition.leader).filter(|_| told);
     let reachable = leader.is_some_and(|leader| leader.endpoint(&call.caller.listener).is_some());
     let mut code = match (leader, reachable) {
         (None, _) => ErrorCode::LeaderNotAvailable,

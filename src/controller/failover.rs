@@ -6,7 +6,7 @@
 //!
 //! Unlike Kafka, the first UpdateMetadata also carries the partitions as the last controller left them. Kafka's names the
 //! brokers only, so a broker that just started tells its clients for a moment that their topics do not exist; librdkafka
-//! 2.0 then drops the partitions it reads and can hang when it is closed.
+//! 2.0 then drops the partitions it reads and can hang when it is closed. Such a broker names no leader until it leads.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
