@@ -5,6 +5,7 @@
 //! thread, for one partition at a time in the whole broker, and reads and converts no more than is sent. That is
 //! as many bytes as lie in the file, but at least the first batch; the last one may be cut, which clients expect.
 //! Kafka promises that size before it converts and pads what comes out shorter; here the answer is shorter.
+//! A batch that cannot be converted (zstd has no old format) ends the answer; it is an error only as the first.
 
 use std::io;
 
@@ -14,7 +15,7 @@ use crate::broker::Broker;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::frame::Records;
 use crate::protocol::records::RecordsError;
-use crate::protocol::records::batch::Compression;
+use crate::protocol::records::batch::{Compression, HEADER_SIZE};
 use crate::protocol::records::convert::down_convert;
 use crate::protocol::records::view::{ENTRY_HEADER_SIZE, Entry, batches};
 use crate::replication::fetch::{Target, records_of};
@@ -82,8 +83,14 @@ async fn converted(
     };
     let converted = tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))?;
     converted.map(|bytes| Records::from(Bytes::from(bytes))).map_err(|error| {
-        tracing::warn!(topic = %target.wanted.key.topic, %error, "records cannot be converted for an old client");
-        error.code()
+        let (topic, code) = (&target.wanted.key.topic, error.code());
+        let text = "records cannot be converted for an old client";
+        match code {
+            // Nothing is wrong with the records, and such a client asks for them again and again.
+            ErrorCode::UnsupportedCompressionType => tracing::debug!(%topic, %error, text),
+            _ => tracing::warn!(%topic, %error, text),
+        }
+        code
     })
 }
 
@@ -123,7 +130,18 @@ impl<'a> Conversion<'a> {
     }
 
     fn run(mut self) -> Result<Vec<u8>, ConversionError> {
-        while self.out.len() < self.most && self.step()? {}
+        while self.out.len() < self.most {
+            match self.step() {
+                Ok(true) => {}
+                Ok(false) => break,
+                // The client reads up to there; its next fetch starts at this batch and is told.
+                Err(_) if !self.out.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        if self.out.is_empty() && self.walked > 0 {
+            return Ok(overflow());
+        }
         self.out.truncate(self.most);
         Ok(self.out)
     }
@@ -172,6 +190,12 @@ impl<'a> Conversion<'a> {
         }
         Ok(Some(piece))
     }
+}
+
+/// The start of a batch that is longer than the answer: where nothing is left of the batches (markers only), it makes
+/// the client ask for more bytes, so that it gets past them (`LazyDownConversionRecordsSend.buildOverflowBatch`).
+fn overflow() -> Vec<u8> {
+    [&(-1i64).to_be_bytes()[..], &(HEADER_SIZE as i32).to_be_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -236,5 +260,31 @@ mod tests {
         let converted = Conversion::new(&region(&all, all.len()), 0, 0).run().unwrap();
         let wrappers = (1..=3).map(|n| n * 20_000 - 1);
         assert_eq!(offsets(&converted), wrappers.chain(60_000..65_000).collect::<Vec<_>>());
+    }
+    #[test]
+    fn what_cannot_be_converted_ends_the_answer_and_fails_alone() {
+        let plain = batch(0, Compression::None, 3);
+        let zstd = batch(3, Compression::Zstd, 3);
+        let after = batch(6, Compression::None, 3);
+        let all = [&plain[..], &zstd, &after].concat();
+        let converted = Conversion::new(&region(&all, all.len()), 1, 0).run().unwrap();
+        assert_eq!(offsets(&converted), [0, 1, 2], "nothing from after the gap");
+        // Of the first batch nothing is asked for.
+        for (bytes, first_offset) in [(&all[plain.len()..], 3), (&all[..], 3)] {
+            let refused = Conversion::new(&region(bytes, bytes.len()), 1, first_offset).run().unwrap_err();
+            assert_eq!(refused.code(), ErrorCode::UnsupportedCompressionType);
+        }
+    }
+
+    #[test]
+    fn batches_that_leave_nothing_make_the_client_ask_for_more() {
+        let options = BatchOptions { producer_id: 1, producer_epoch: 0, control: true, ..Default::default() };
+        let mut marker = BatchBuilder::new(options);
+        marker.append(&NewRecord { key: Some(&[0, 0, 0, 1]), ..Default::default() }).unwrap();
+        let marker = marker.finish().unwrap();
+        let converted = Conversion::new(&region(&marker, marker.len()), 1, 0).run().unwrap();
+        assert_eq!(converted.len(), 12);
+        assert!(matches!(batches(&converted).next(), Some(Err(RecordsError::Truncated { .. }))));
+        assert_eq!(converted[8..], 61i32.to_be_bytes());
     }
 }

@@ -107,6 +107,37 @@ async fn formats_and_versions_must_agree() {
     assert_eq!(client.fetch_as(10, ("zstd-only", 0), 0).await.error_code, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn old_readers_get_what_comes_before_zstd() {
+    let (_zk, node) = one(&[]).await;
+    let mut client = node.client().await;
+    client.create("mixed", 1, &[]).await;
+    let at = ("mixed", 0);
+    let values: Vec<String> = (0..500).map(|n| format!("value {n}")).collect();
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    for compression in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+        let options = BatchOptions { compression, ..Default::default() };
+        assert_eq!(client.produce_as(9, at, -1, batch_with(options, &values)).await.error_code, 0);
+    }
+    for version in 0..=3 {
+        let mut found = Vec::new();
+        let refused = loop {
+            let data = client.fetch_as(version, at, found.len() as i64).await;
+            let records = values_of(&data);
+            if data.error_code != 0 || records.is_empty() {
+                break data.error_code;
+            }
+            let next = found.len() as i64;
+            found.extend(records.into_iter().filter(|(offset, _)| *offset >= next));
+        };
+        assert_eq!(code(refused), ErrorCode::UnsupportedCompressionType, "v{version}");
+        assert!(found.iter().map(|(offset, _)| *offset).eq(0..1500), "v{version}: {} records", found.len());
+        assert!(
+            found.chunks(500).all(|batch| batch.iter().map(|(_, value)| value.as_str()).eq(values.clone()))
+        );
+    }
+}
+
 /// One thread serves everything here, as one thread serves many connections in a broker.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn converting_keeps_nobody_waiting() {
