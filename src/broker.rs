@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use ottla_zk::kafka::notifications;
 use ottla_zk::store::Store;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::admin::Admin;
 use crate::clock::Clock;
@@ -39,6 +39,8 @@ pub struct Broker {
     pub replicas: Arc<ReplicaManager>,
     /// Incremental fetches.
     pub sessions: FetchSessions,
+    /// Turns to convert records for old clients.
+    pub conversions: Arc<Semaphore>,
     /// Groups whose offsets partition this broker leads.
     pub groups: Arc<GroupCoordinator>,
     /// What is done for admin clients.

@@ -42,14 +42,19 @@ pub async fn handle(broker: &Arc<Broker>, request: FetchRequest, call: Call<'_>)
     let targets = targets(broker, &session);
     let outcomes = fetch::read(&params, &targets);
     let listener = call.caller.listener.clone();
-    if fetch::is_enough(&params, &outcomes) {
-        return Answer::Now(respond(broker, session, &targets, outcomes, version, &listener));
+    let is_enough = fetch::is_enough(&params, &outcomes);
+    if is_enough && fetch_convert::old_format(version).is_none() {
+        return Answer::Now(respond(broker, session, &targets, outcomes, version, &listener).await);
     }
-    drop(outcomes);
+    // What is not enough is let go: it holds files open.
+    let read = is_enough.then_some(outcomes);
     let broker = broker.clone();
     Answer::Later(Box::pin(async move {
-        let (targets, outcomes) = fetch::until_readable(params, targets).await;
-        respond(&broker, session, &targets, outcomes, version, &listener)
+        let (targets, outcomes) = match read {
+            Some(outcomes) => (targets, outcomes),
+            None => fetch::until_readable(params, targets).await,
+        };
+        respond(&broker, session, &targets, outcomes, version, &listener).await
     }))
 }
 
@@ -142,7 +147,8 @@ fn told(outcome: &Outcome) -> Told {
     }
 }
 
-fn respond(
+/// The answer. Waits only where records are converted.
+async fn respond(
     broker: &Broker,
     session: Fetch,
     targets: &[Target],
@@ -159,7 +165,7 @@ fn respond(
             continue;
         }
         let key = &target.wanted.key;
-        let answer = partition_data(broker, target, outcome, version);
+        let answer = partition_data(broker, target, outcome, version).await;
         // Topics come in the order in which their first partition is served, as Kafka groups neighbours.
         let place = match response.responses.last() {
             Some(last) if last.topic_id == key.topic_id && *last.topic == *key.topic => {
@@ -182,7 +188,7 @@ fn respond(
     response
 }
 
-fn partition_data(broker: &Broker, target: &Target, outcome: Outcome, version: i16) -> PartitionData {
+async fn partition_data(broker: &Broker, target: &Target, outcome: Outcome, version: i16) -> PartitionData {
     let partition_index = target.wanted.key.partition;
     match outcome {
         Outcome::Failed(code) => failed(partition_index, code, target, version),
@@ -197,11 +203,17 @@ fn partition_data(broker: &Broker, target: &Target, outcome: Outcome, version: i
             ..Default::default()
         },
         Outcome::Read(slice) => read(broker, target, slice, version)
+            .await
             .unwrap_or_else(|code| failed(partition_index, code, target, version)),
     }
 }
 
-fn read(broker: &Broker, target: &Target, slice: Slice, version: i16) -> Result<PartitionData, ErrorCode> {
+async fn read(
+    broker: &Broker,
+    target: &Target,
+    slice: Slice,
+    version: i16,
+) -> Result<PartitionData, ErrorCode> {
     let aborted = |txn: &AbortedTxn| AbortedTransaction {
         producer_id: txn.producer_id,
         first_offset: txn.first_offset,
@@ -213,7 +225,7 @@ fn read(broker: &Broker, target: &Target, slice: Slice, version: i16) -> Result<
         last_stable_offset: slice.last_stable_offset,
         log_start_offset: slice.log_start_offset,
         aborted_transactions: slice.aborted.as_ref().map(|all| all.iter().map(aborted).collect()),
-        records: Some(fetch_convert::records(broker, target, slice, version)?),
+        records: Some(fetch_convert::records(broker, target, slice, version).await?),
         ..Default::default()
     })
 }

@@ -10,11 +10,12 @@ use ottla_zk::kafka::{self, brokers, cluster};
 use ottla_zk::store::Store;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::directories::{self, Progress};
 use super::tasks;
 use crate::admin::Admin;
+use crate::api::fetch_convert;
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::broker::BrokerConfig;
@@ -207,6 +208,7 @@ impl Parts {
             metadata,
             replicas,
             sessions: FetchSessions::new(slots),
+            conversions: Arc::new(Semaphore::new(fetch_convert::AT_ONCE)),
             groups,
             store: self.store.clone(),
             controller: self.controller()?,

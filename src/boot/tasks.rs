@@ -13,6 +13,8 @@ use crate::storage::manager::Failures;
 const INITIAL_DELAY: &str = "log.initial.task.delay.ms";
 /// How often files that wait for removal are looked at.
 const TRASH_EVERY: Duration = Duration::from_secs(5);
+/// A descriptor is idle for once to twice this long before it is closed.
+const CLOSE_UNUSED_EVERY: Duration = Duration::from_secs(15);
 /// How often logs with a sealed, unsynced segment are looked for.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
@@ -67,6 +69,15 @@ const JOBS: &[Job] = &[
         run: |broker| {
             let failed = broker.replicas.logs.remove_deleted(broker.clock.now());
             failed.into_iter().map(|(dir, error)| (dir, error.to_string())).collect()
+        },
+    },
+    Job {
+        name: "close-unused",
+        every: Every::Fixed(CLOSE_UNUSED_EVERY),
+        delayed: false,
+        run: |broker| {
+            broker.replicas.logs.context().fs.close_unused();
+            Failures::new()
         },
     },
     Job {

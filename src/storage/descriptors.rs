@@ -3,6 +3,8 @@
 //!
 //! Whoever reads or appends opens the file each time and drops the handle; here that is a look-up in a map.
 //! A handle in use stays valid when its file is evicted, renamed or removed, so a reader is never cut off.
+//! Calls of [`Fs::close_unused`] close what is idle, but for one `.log` file a directory: the segment that is appended
+//! to, whose descriptor also carries the news of a failed write-back to the next sync.
 //! Cached are files by their endings only; the directory they are in holds no directory with such files.
 //! Knows nothing of what is in a file.
 
@@ -46,6 +48,8 @@ struct Kept {
     count: usize,
     /// Rises with every use.
     clock: u64,
+    /// The clock at the last [`Fs::close_unused`].
+    last_pass: u64,
     /// Rises whenever a name may have changed its meaning.
     forgotten: u64,
 }
@@ -118,6 +122,7 @@ impl Kept {
         if self.count >= limit {
             self.evict(limit);
         }
+        self.clock += 1;
         let slot = Slot { name: name.into(), file, writable, used: self.clock };
         match self.dirs.get_mut(dir) {
             Some(slots) => slots.push(slot),
@@ -138,6 +143,20 @@ impl Kept {
 
     fn remove_dir(&mut self, dir: &Path) {
         self.count -= self.dirs.remove(dir).map_or(0, |slots| slots.len());
+    }
+
+    /// Takes out what was not used since the last call, but for the log file of each directory that was used last.
+    fn take_unused(&mut self) -> Vec<Slot> {
+        let since = std::mem::replace(&mut self.last_pass, self.clock);
+        let mut unused = Vec::new();
+        for slots in self.dirs.values_mut() {
+            let is_log = |slot: &&Slot| slot.name.ends_with(".log");
+            let newest = slots.iter().filter(is_log).map(|slot| slot.used).max();
+            unused.extend(slots.extract_if(.., |slot| slot.used <= since && Some(slot.used) != newest));
+        }
+        self.dirs.retain(|_, slots| !slots.is_empty());
+        self.count -= unused.len();
+        unused
     }
 
     /// Drops the quarter of the handles that was not used for longest, so that the search is rare.
@@ -242,6 +261,12 @@ impl Fs for Descriptors {
 
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.inner.space(path)
+    }
+
+    fn close_unused(&self) {
+        let unused = self.lock().take_unused();
+        // Closed here, while nobody waits for the lock.
+        drop(unused);
     }
 }
 
@@ -353,6 +378,32 @@ mod tests {
         put(&fs, &path(4), "x");
         assert!(Arc::ptr_eq(&again, &fs.open(&path(0), Open::Write).unwrap()), "recently used: kept");
         assert_eq!(fs.open_files(), 4);
+    }
+
+    #[test]
+    fn the_unused_are_closed_but_for_one_log_a_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let fs = Descriptors::new(Arc::new(OsFs), 100);
+        let dirs = ["a-0", "b-0"].map(|name| root.path().join(name));
+        for dir in &dirs {
+            fs.create_dir_all(dir).unwrap();
+            for name in ["1.log", "1.index", "1.timeindex", "2.log", "2.index", "2.txnindex"] {
+                put(&fs, &dir.join(name), name);
+            }
+        }
+        fs.close_unused();
+        assert_eq!(fs.open_files(), 12, "all were used before the first pass");
+        let read = dirs[0].join("1.index");
+        let reader = fs.open(&read, Open::Read).unwrap();
+        fs.close_unused();
+        assert_eq!(fs.open_files(), 3, "two logs, and the index that was read");
+        assert!(Arc::ptr_eq(&reader, &fs.open(&read, Open::Read).unwrap()));
+        fs.close_unused();
+        drop(reader);
+        fs.close_unused();
+        assert_eq!(fs.open_files(), 2);
+        let kept: Vec<String> = fs.lock().dirs.values().flatten().map(|slot| slot.name.to_string()).collect();
+        assert_eq!((kept, fs.lock().count), (vec!["2.log".to_owned(); 2], 2));
     }
 
     #[test]

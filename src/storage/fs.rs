@@ -76,6 +76,10 @@ pub trait Fs: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Closes what is kept open between uses and was not used since the last call: once a while by whoever has a
+    /// timer. A file system that keeps nothing open has nothing to do.
+    fn close_unused(&self) {}
+
     /// Replaces the whole content of a small file, atomically and durably: `<path>.tmp` is written and synced,
     /// renamed over `path`, and the directory is synced. After a crash the file holds the old or the new bytes.
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {

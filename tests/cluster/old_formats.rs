@@ -1,9 +1,13 @@
 //! Message sets of formats 0 and 1: Produce v0 to v2, Fetch v0 to v3, conversion both ways.
 
+use std::time::{Duration, Instant};
+
+use ottla::api::fetch_convert::AT_ONCE;
 use ottla::protocol::error_code::ErrorCode;
 use ottla::protocol::records::convert::down_convert;
 use ottla::protocol::records::view::batches;
 use ottla::protocol::records::{BatchOptions, Compression};
+use tokio::task::JoinSet;
 
 use super::client::{batch, batch_with, bytes_of, code, values_of};
 use super::nodes::one;
@@ -101,4 +105,85 @@ async fn formats_and_versions_must_agree() {
         ErrorCode::UnsupportedCompressionType
     );
     assert_eq!(client.fetch_as(10, ("zstd-only", 0), 0).await.error_code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_readers_get_what_comes_before_zstd() {
+    let (_zk, node) = one(&[]).await;
+    let mut client = node.client().await;
+    client.create("mixed", 1, &[]).await;
+    let at = ("mixed", 0);
+    let values: Vec<String> = (0..500).map(|n| format!("value {n}")).collect();
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    for compression in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+        let options = BatchOptions { compression, ..Default::default() };
+        assert_eq!(client.produce_as(9, at, -1, batch_with(options, &values)).await.error_code, 0);
+    }
+    for version in 0..=3 {
+        let mut found = Vec::new();
+        let refused = loop {
+            let data = client.fetch_as(version, at, found.len() as i64).await;
+            let records = values_of(&data);
+            if data.error_code != 0 || records.is_empty() {
+                break data.error_code;
+            }
+            let next = found.len() as i64;
+            found.extend(records.into_iter().filter(|(offset, _)| *offset >= next));
+        };
+        assert_eq!(code(refused), ErrorCode::UnsupportedCompressionType, "v{version}");
+        assert!(found.iter().map(|(offset, _)| *offset).eq(0..1500), "v{version}: {} records", found.len());
+        assert!(
+            found.chunks(500).all(|batch| batch.iter().map(|(_, value)| value.as_str()).eq(values.clone()))
+        );
+    }
+}
+
+/// One thread serves everything here, as one thread serves many connections in a broker.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn converting_keeps_nobody_waiting() {
+    let (_zk, node) = one(&[]).await;
+    let mut client = node.client().await;
+    client.create("bomb", 1, &[]).await;
+    let value = "x".repeat(1 << 20);
+    let gzip = BatchOptions { compression: Compression::Gzip, ..Default::default() };
+    let small = batch_with(gzip, &vec![value.as_str(); 48]);
+    assert!(small.len() < 1 << 18, "48 MiB in {} bytes", small.len());
+    assert_eq!(client.produce_as(9, ("bomb", 0), -1, small).await.error_code, 0);
+    let begun = Instant::now();
+    let mut readers = JoinSet::new();
+    for _ in 0..4 {
+        let mut reader = node.client().await;
+        readers.spawn(async move { reader.fetch_as(2, ("bomb", 0), 0).await });
+    }
+    let mut longest = Duration::ZERO;
+    while !readers.is_empty() {
+        let asked = Instant::now();
+        client.metadata(&["bomb"]).await;
+        longest = longest.max(asked.elapsed());
+        while let Some(data) = readers.try_join_next() {
+            let data = data.expect("an answer");
+            assert_eq!((data.error_code, batches(&bytes_of(&data)).count()), (0, 1));
+        }
+    }
+    let all = begun.elapsed();
+    assert!(longest < all / 8, "a Metadata took {longest:?} while 4 conversions took {all:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversions_wait_for_their_turn_and_nothing_else_does() {
+    let (_zk, node) = one(&[]).await;
+    let mut client = node.client().await;
+    client.create("turns", 1, &[]).await;
+    client.produce(("turns", 0), &["a"]).await;
+    let turns = node.running.as_ref().expect("it runs").broker.conversions.clone();
+    assert_eq!(turns.available_permits(), AT_ONCE);
+    let taken = turns.clone().acquire_many_owned(AT_ONCE as u32).await.expect("it is never closed");
+    let mut old = node.client().await;
+    let mut waiting = Box::pin(old.fetch_as(3, ("turns", 0), 0));
+    let waited = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
+    assert!(waited.is_err(), "converted out of turn");
+    assert_eq!(values_of(&client.fetch_as(4, ("turns", 0), 0).await).len(), 1);
+    drop(taken);
+    assert_eq!(values_of(&waiting.await).len(), 1);
+    assert_eq!(turns.available_permits(), AT_ONCE);
 }

@@ -59,3 +59,34 @@ fn a_thousand_logs_need_few_descriptors_and_little_time() {
     // Generous for a busy machine, far below a second a log's worth of scans or syncs.
     assert!(created < Duration::from_secs(10) && loaded < Duration::from_secs(10));
 }
+
+#[test]
+fn an_idle_log_holds_one_descriptor_at_most() {
+    const LOGS: i32 = 20;
+    let dir = tempfile::tempdir().unwrap();
+    let descriptors = Arc::new(Descriptors::new(Arc::new(OsFs), 1000));
+    let logs = manager(dir.path(), &descriptors);
+    let config = LogConfig { segment_bytes: 1 << 10, index_interval_bytes: 1, ..LogConfig::default() };
+    let config = Arc::new(config);
+    for n in 0..LOGS {
+        let tp = TopicPartition::new("idle", n);
+        let log = logs.get_or_create(&tp, Some(Uuid::random()), &config, true, NOW).unwrap();
+        for _ in 0..30 {
+            log.append_as_leader(&plain(5, &[b"value"]), 0, Origin::Client, NOW).unwrap();
+        }
+    }
+    // Not shut down: every log is recovered, which reads its segments and writes its indexes.
+    drop(logs);
+    descriptors.close_idle();
+    let logs = manager(dir.path(), &descriptors);
+    let after_recovery = descriptors.open_files();
+    assert!(after_recovery > 3 * LOGS as usize, "{after_recovery} files are open: nothing to close");
+    descriptors.close_unused();
+    descriptors.close_unused();
+    let (idle, lock) = (descriptors.open_files(), 1);
+    assert!(idle <= LOGS as usize + lock, "{idle} files are open for {LOGS} idle logs");
+    assert!(logs.all().iter().all(|log| log.log_end_offset() == 30));
+    let log = logs.get(&TopicPartition::new("idle", 0)).unwrap();
+    log.append_as_leader(&plain(5, &[b"value"]), 0, Origin::Client, NOW).unwrap();
+    assert_eq!(crate::writer::read_all(&log, 100).len(), 31);
+}

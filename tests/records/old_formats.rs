@@ -103,6 +103,20 @@ fn down_conversion_stops_at_a_cut_batch_and_refuses_zstd() {
 }
 
 #[test]
+fn down_conversion_is_bounded_before_and_after() {
+    let gzip = BatchOptions { compression: Compression::Gzip, ..BatchOptions::default() };
+    let mut builder = BatchBuilder::new(gzip);
+    (0..1000).for_each(|_| builder.append(&NewRecord::default()).unwrap());
+    let batch = builder.finish().unwrap();
+    // 1000 empty records take less than 9 bytes each in format 2, and 34 in format 1.
+    for (limit, fits) in [(1000, false), (9000, false), (33_999, false), (34_000, true)] {
+        let converted = down_convert(&batch, 1, 0, limit);
+        let too_large = RecordsError::TooLarge { limit };
+        assert_eq!(converted.as_ref().err(), (!fits).then_some(&too_large));
+    }
+}
+
+#[test]
 fn append_time_travels_down_in_format_1() {
     let options = BatchOptions { append_time: Some(77), ..BatchOptions::default() };
     for codec in OLD_CODECS {

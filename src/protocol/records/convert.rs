@@ -22,7 +22,8 @@ pub struct Converted {
 
 /// Converts `bytes`, some batches of a log, to format `to_magic` (0 or 1) for a reader that asked for
 /// `first_offset`: of uncompressed batches, records before it are left out. A cut batch at the end ends the
-/// conversion, as it does in a segment. `limit` bounds what one batch may decompress to.
+/// conversion, as it does in a segment. `limit` bounds what one batch may decompress to, and the
+/// same again what its records may take in the old format before they are compressed.
 pub fn down_convert(
     bytes: &[u8],
     to_magic: i8,
@@ -56,6 +57,9 @@ fn down_convert_batch(
         let record = record?;
         if compression != Compression::None || record.offset >= first_offset {
             builder.append(&record)?;
+            if builder.size_in_bytes() > limit {
+                return Err(RecordsError::TooLarge { limit });
+            }
             out.record_count += 1;
         }
     }

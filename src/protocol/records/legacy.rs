@@ -306,6 +306,11 @@ impl LegacyBuilder {
         Ok(())
     }
 
+    /// Bytes so far, before compression.
+    pub fn size_in_bytes(&self) -> usize {
+        self.out.len()
+    }
+
     fn attributes(&self, compression: Compression) -> u8 {
         compression as u8 | if self.append_time.is_some() { TIMESTAMP_TYPE_BIT } else { 0 }
     }
