@@ -1,6 +1,6 @@
 //! Message sets of formats 0 and 1: Produce v0 to v2, Fetch v0 to v3, conversion both ways.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ottla::api::fetch_convert::AT_ONCE;
 use ottla::protocol::error_code::ErrorCode;
@@ -149,24 +149,22 @@ async fn converting_keeps_nobody_waiting() {
     let small = batch_with(gzip, &vec![value.as_str(); 48]);
     assert!(small.len() < 1 << 18, "48 MiB in {} bytes", small.len());
     assert_eq!(client.produce_as(9, ("bomb", 0), -1, small).await.error_code, 0);
-    let begun = Instant::now();
     let mut readers = JoinSet::new();
     for _ in 0..4 {
         let mut reader = node.client().await;
         readers.spawn(async move { reader.fetch_as(2, ("bomb", 0), 0).await });
     }
-    let mut longest = Duration::ZERO;
+    let mut answers = 0;
     while !readers.is_empty() {
-        let asked = Instant::now();
         client.metadata(&["bomb"]).await;
-        longest = longest.max(asked.elapsed());
+        answers += 1;
         while let Some(data) = readers.try_join_next() {
             let data = data.expect("an answer");
             assert_eq!((data.error_code, batches(&bytes_of(&data)).count()), (0, 1));
         }
     }
-    let all = begun.elapsed();
-    assert!(longest < all / 8, "a Metadata took {longest:?} while 4 conversions took {all:?}");
+    // Hundreds; a thread that converts itself answers only between two conversions, on a slow machine as on a fast one.
+    assert!(answers > 20, "{answers} Metadata answers while 4 batches were converted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
