@@ -1,6 +1,6 @@
 //! THE TABLE: what this broker speaks, one row an API, one file a handler.
 //!
-//! Dispatch, ApiVersions, metrics and the support table of README.md derive from it. A handler takes a decoded
+//! Dispatch, ApiVersions, metrics and the list of open APIs in the map derive from it. A handler takes a decoded
 //! request and returns an [`Answer`]; errors are codes inside it. Knows nothing of sockets.
 
 pub mod allocate_producer_ids;
