@@ -55,6 +55,7 @@ impl BrokerConfig {
             errors.extend(unsupported_security(listeners));
         }
         errors.extend(cross_checks(&settings));
+        errors.extend(not_served(&settings));
         let (Some(listeners), true) = (listeners, errors.is_empty()) else {
             return Err(ConfigErrors(errors));
         };
@@ -109,6 +110,21 @@ const NOT_SERVED: &[(&str, &str)] = &[
     ("zookeeper.set.acl", "access rules on znodes"),
     ("zookeeper.ssl.client.enable", "TLS to ZooKeeper"),
 ];
+
+fn not_served(settings: &Settings) -> Vec<String> {
+    let asked = NOT_SERVED.iter().filter(|(key, _)| settings.flag(key));
+    let mut errors: Vec<String> = asked
+        .map(|(key, what)| format!("{key} = true asks for {what}, which this release does not have yet"))
+        .collect();
+    let protocol = settings.text("inter.broker.protocol.version");
+    let mut numbers = protocol.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+    if (numbers.next(), numbers.next()) < (Some(2), Some(8)) {
+        errors.push(format!(
+            "inter.broker.protocol.version = {protocol}: this broker goes back to 2.8; raise it to at least that"
+        ));
+    }
+    errors
+}
 
 fn cross_checks(settings: &Settings) -> Vec<String> {
     let mut errors = Vec::new();
@@ -165,20 +181,6 @@ fn cross_checks(settings: &Settings) -> Vec<String> {
     );
     let named = settings.set("log.dirs").or(settings.set("log.dir"));
     require(named != Some("") && !log_dirs(settings).is_empty(), "log.dirs names no directory");
-    for (key, what) in NOT_SERVED {
-        require(
-            !settings.flag(key),
-            &format!("{key} = true asks for {what}, which this release does not have yet"),
-        );
-    }
-    let protocol = settings.text("inter.broker.protocol.version");
-    let mut numbers = protocol.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
-    require(
-        (numbers.next(), numbers.next()) >= (Some(2), Some(8)),
-        &format!(
-            "inter.broker.protocol.version = {protocol}: this broker goes back to 2.8; raise it to at least that"
-        ),
-    );
     errors
 }
 
