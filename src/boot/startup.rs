@@ -47,6 +47,8 @@ use crate::shutdown::{Stop, Stopper, stop_pair};
 /// How long connections may take to finish what they are at when the broker stops.
 const DRAIN: Duration = Duration::from_millis(500);
 
+/// How long a stop waits for ZooKeeper, which may be gone: its session ends the registration anyway.
+const UNREGISTER: Duration = Duration::from_secs(3);
 const RECEIVE_BUFFER: &str = "socket.receive.buffer.bytes";
 
 /// A running broker.
@@ -394,8 +396,12 @@ impl Running {
         tracing::info!("stopping");
         // First out of office: a controller that sees its own broker leave would take every leadership away.
         self.broker.controller.notice(Notice::SessionLost);
-        if let Err(error) = brokers::unregister(&*self.broker.store, self.broker.id).await {
-            tracing::warn!(%error, "the registration stays until the ZooKeeper session ends");
+        let unregister = brokers::unregister(&*self.broker.store, self.broker.id);
+        let outcome = tokio::time::timeout(UNREGISTER, unregister).await;
+        if let Some(why) = outcome.map_or(Some("ZooKeeper does not answer".to_owned()), |done| {
+            done.err().map(|error| error.to_string())
+        }) {
+            tracing::warn!(why, "the registration stays until the ZooKeeper session ends");
         }
         self.stopper.stop();
         self.broker.groups.stop();

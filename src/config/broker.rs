@@ -86,9 +86,8 @@ impl BrokerConfig {
 }
 
 fn log_dirs(settings: &Settings) -> Vec<PathBuf> {
-    let dirs = settings.list("log.dirs");
-    let dirs = if dirs.is_empty() { settings.list("log.dir") } else { dirs };
-    dirs.into_iter().map(PathBuf::from).collect()
+    let key = if settings.set("log.dirs").is_some() { "log.dirs" } else { "log.dir" };
+    settings.list(key).into_iter().map(PathBuf::from).collect()
 }
 
 fn unsupported_security(listeners: &Listeners) -> Vec<String> {
@@ -179,8 +178,7 @@ fn cross_checks(settings: &Settings) -> Vec<String> {
         settings.text("controller.listener.names").is_empty(),
         "controller.listener.names is for KRaft; remove it",
     );
-    let named = settings.set("log.dirs").or(settings.set("log.dir"));
-    require(named != Some("") && !log_dirs(settings).is_empty(), "log.dirs names no directory");
+    require(!log_dirs(settings).is_empty(), "log.dirs names no directory");
     errors
 }
 
@@ -209,7 +207,7 @@ mod tests {
             ("listeners", "SSL://:9093"),
             ("security.inter.broker.protocol", "SSL"),
             ("log.retention.ms", "0"),
-            ("log.dirs", ""),
+            ("log.dirs", ","),
             ("zookeeper.ssl.client.enable", "true"),
             ("inter.broker.protocol.version", "2.0"),
         ])

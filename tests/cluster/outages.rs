@@ -44,6 +44,14 @@ async fn without_zookeeper_producing_and_fetching_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_without_zookeeper_ends_cleanly() {
+    let (mut zk, mut node) = one(&[]).await;
+    zk.stop().await;
+    tokio::time::timeout(Duration::from_secs(20), node.stop()).await.expect("it does not wait for ZooKeeper");
+    assert!(node.logs().join(".kafka_cleanshutdown").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_expired_session_registers_again() {
     let zk = Zk::start().await;
     let dir = tempfile::tempdir().expect("a temporary directory");
