@@ -128,6 +128,7 @@ pub fn pair(asks: Vec<Ask>, response: &AlterPartitionResponse, version: i16) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::frame::Frame;
     use crate::protocol::message::Message;
     use crate::protocol::wire::{Reader, Writer};
 
@@ -158,7 +159,9 @@ mod tests {
             let mut writer = Writer::default();
             let sent = request(1, 99, &asks, version);
             sent.encode(&mut writer, version).expect("can be said");
-            let read = AlterPartitionRequest::decode(&mut Reader::new(writer.finish()), version).unwrap();
+            let frame = Frame { size: writer.len(), chunks: writer.finish().unwrap() };
+            let bytes = frame.to_bytes().unwrap();
+            let read = AlterPartitionRequest::decode(&mut Reader::new(bytes), version).unwrap();
             assert_eq!(read.topics.len(), 2);
             assert_eq!(read.topics[0].partitions.len(), 2);
             let part = &read.topics[1].partitions[0];

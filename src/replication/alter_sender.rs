@@ -62,13 +62,11 @@ async fn send(
         Err(error) => error.to_string(),
         Ok((version, response)) => match ErrorCode::from_i16(response.error_code) {
             Some(ErrorCode::None) => {
-                let answers = alter_partition::pair(asks, &response, version);
-                replicas.settle(&answers);
                 // R21: a controller that is behind says so for each partition; asking it at once would spin.
-                let behind = |code: &ErrorCode| *code == ErrorCode::NotController;
-                let behind =
-                    answers.iter().any(|(_, answer)| matches!(answer, Some(Err(code)) if behind(code)));
-                return if behind { Err("it is behind".to_owned()) } else { Ok(()) };
+                return match replicas.settle(&alter_partition::pair(asks, &response, version)) {
+                    0 => Ok(()),
+                    again => Err(format!("{again} partitions were not decided")),
+                };
             }
             code => code.map_or_else(|| "an unknown code".to_owned(), |code| code.to_string()),
         },

@@ -129,15 +129,16 @@ impl Partition {
         }
     }
 
-    /// Takes the controller's answer to `ask`, `None` when there was none: then it is asked again.
-    pub fn settle(&self, ask: &Ask, answer: Option<&Answer>) {
+    /// Takes the controller's answer to `ask`, `None` when there was none; whether it is asked again.
+    pub fn settle(&self, ask: &Ask, answer: Option<&Answer>) -> bool {
         let context = &self.context;
+        let mut again = false;
         {
             let mut state = self.lock();
             if state.leadership.role != Role::Leader {
-                return;
+                return false;
             }
-            let Some(isr) = state.isr.as_mut() else { return };
+            let Some(isr) = state.isr.as_mut() else { return false };
             let answer = match answer {
                 Some(Ok(agreed)) => Ok(agreed),
                 Some(Err(code)) => Err(*code),
@@ -150,7 +151,10 @@ impl Partition {
                     (state.leadership.isr, state.leadership.partition_epoch) = (now, epoch);
                     state.advance_high_watermark(context);
                 }
-                Settled::Retry => context.alters.submit(ask.clone()),
+                Settled::Retry => {
+                    again = true;
+                    context.alters.submit(ask.clone());
+                }
                 Settled::RolledBack => {
                     tracing::info!(partition = %self.tp, ?answer, "the controller refused an ISR; it stays as it was");
                 }
@@ -160,6 +164,7 @@ impl Partition {
             }
         }
         self.touch();
+        again
     }
 
     /// Offset below which every live replica has deleted its records; only a leader knows.

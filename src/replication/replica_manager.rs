@@ -144,13 +144,13 @@ impl ReplicaManager {
         }
     }
 
-    /// Hands the controller's answers to the partitions that asked.
-    pub fn settle(&self, answers: &[(Ask, Option<Answer>)]) {
-        for (ask, answer) in answers {
-            if let Some(partition) = self.partition(&ask.tp.topic, ask.tp.partition) {
-                partition.settle(ask, answer.as_ref());
-            }
-        }
+    /// Hands the controller's answers to the partitions that asked; how many ask again.
+    pub fn settle(&self, answers: &[(Ask, Option<Answer>)]) -> usize {
+        let again = answers.iter().filter(|(ask, answer)| {
+            let partition = self.partition(&ask.tp.topic, ask.tp.partition);
+            partition.is_some_and(|partition| partition.settle(ask, answer.as_ref()))
+        });
+        again.count()
     }
 
     /// A log directory failed: its partitions go offline, and whoever waits for them is told.
