@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[&str] = &[
     "clock",
     "shutdown",
+    "blocking",
     "protocol",
     "config",
     "metadata::image",
