@@ -6,6 +6,8 @@
 pub mod become_replica;
 pub mod fetch;
 pub mod fetch_session;
+pub mod fetcher;
+pub mod follower;
 pub mod offsets_for;
 pub mod partition;
 pub mod purgatory;
