@@ -168,7 +168,7 @@ fn forgotten(forget: Vec<(TopicPartition, Uuid)>) -> Vec<ForgottenTopic> {
 pub fn list_offsets(settings: &Settings, asked: &[(TopicPartition, i32, i64)]) -> Request {
     let mut topics: Vec<ListOffsetsTopic> = Vec::new();
     for (tp, current_leader_epoch, timestamp) in asked {
-        if !topics.last().is_some_and(|topic| *topic.name == *tp.topic) {
+        if topics.last().is_none_or(|topic| *topic.name != *tp.topic) {
             topics.push(ListOffsetsTopic { name: tp.topic.to_string(), ..Default::default() });
         }
         let partition = ListOffsetsPartition {

@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
 use super::super::session::{Asked, SessionError};
 use super::super::work::{Act, Fetched, Outcome, Position, Work};
 use super::{Machine, Phase};
@@ -75,8 +73,7 @@ fn act_of(machine: &mut Machine, fetch_offset: i64, data: PartitionData) -> Act 
     if diverging.epoch >= 0 {
         return Act::CutAtEpoch { fetch_offset, epoch: diverging.epoch, end_offset: diverging.end_offset };
     }
-    let records =
-        data.records.as_ref().and_then(|records| records.as_bytes().cloned()).unwrap_or(Bytes::new());
+    let records = data.records.as_ref().and_then(|records| records.as_bytes().cloned()).unwrap_or_default();
     machine.counts.bytes += records.len() as u64;
     let (high_watermark, log_start_offset) = (data.high_watermark, data.log_start_offset);
     Act::Append(Fetched { fetch_offset, records, high_watermark, log_start_offset })
