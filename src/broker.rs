@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::broker::BrokerConfig;
 use crate::controller::runner::ControllerHandle;
 use crate::coordinator::directory::GroupCoordinator;
+use crate::membership::controller_line::LineSettings;
 use crate::membership::producer_ids::ProducerIds;
 use crate::metadata::cache::MetadataCache;
 use crate::metadata::configs::ConfigCache;
@@ -49,6 +50,8 @@ pub struct Broker {
     pub store: Arc<dyn Store>,
     /// This broker as controller, when it is the one.
     pub controller: ControllerHandle,
+    /// How this broker reaches the controller, itself included.
+    pub controller_line: LineSettings,
     /// Ids for idempotent producers.
     pub producer_ids: ProducerIds,
     /// Counters.

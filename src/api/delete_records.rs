@@ -2,11 +2,13 @@
 //! version changes nothing.
 //!
 //! Offset -1 means the high watermark. The answer waits, at most the request's time, until the low watermark - the
-//! smallest log start offset of all live replicas - has reached the offset; this broker knows no other replica's
-//! log start offset yet, so the low watermark is its own log's and nothing is waited for.
+//! smallest log start offset of all live replicas - has reached the offset.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{Answer, Call};
 use crate::broker::Broker;
@@ -14,10 +16,20 @@ use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::is_internal_topic;
 use crate::protocol::messages::delete_records::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use crate::protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
+use crate::replication::partition::Partition;
+use crate::replication::purgatory::Waiting;
 use crate::storage::log_error::LogError;
 
 const HIGH_WATERMARK: i64 = -1;
 const NO_LOW_WATERMARK: i64 = -1;
+
+/// A partition whose followers have still to delete.
+struct Pending {
+    topic: usize,
+    partition: usize,
+    replica: Arc<Partition>,
+    offset: i64,
+}
 
 /// Serves a request.
 pub async fn handle(
@@ -26,14 +38,20 @@ pub async fn handle(
     _call: Call<'_>,
 ) -> Answer<DeleteRecordsResponse> {
     let broker = broker.clone();
+    let timeout = Duration::from_millis(request.timeout_ms.max(0) as u64);
     // The leader epoch checkpoint is written: not on the connection's thread.
-    match tokio::task::spawn_blocking(move || delete_all(&broker, &request)).await {
-        Ok(response) => Answer::Now(response),
+    let deleted = tokio::task::spawn_blocking(move || delete_all(&broker, &request)).await;
+    match deleted {
+        Ok((response, pending)) if pending.is_empty() => Answer::Now(response),
+        Ok((mut response, pending)) => Answer::Later(Box::pin(async move {
+            until_deleted(&mut response, pending, timeout).await;
+            response
+        })),
         Err(error) => Answer::Close(format!("DeleteRecords failed: {error}")),
     }
 }
 
-fn delete_all(broker: &Broker, request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
+fn delete_all(broker: &Broker, request: &DeleteRecordsRequest) -> (DeleteRecordsResponse, Vec<Pending>) {
     // A topic or a partition named twice counts once, with the last offset.
     let mut order = Vec::new();
     let mut offsets: HashMap<&str, HashMap<i32, i64>> = HashMap::new();
@@ -45,18 +63,56 @@ fn delete_all(broker: &Broker, request: &DeleteRecordsRequest) -> DeleteRecordsR
         partitions
             .extend(topic.partitions.iter().map(|partition| (partition.partition_index, partition.offset)));
     }
-    let topics = order.into_iter().map(|name| {
+    let mut response = DeleteRecordsResponse::default();
+    let mut pending = Vec::new();
+    for name in order {
         let mut partitions: Vec<(i32, i64)> = offsets.remove(name).into_iter().flatten().collect();
         partitions.sort_unstable();
-        let results =
-            partitions.into_iter().map(|(index, offset)| result(index, delete(broker, name, index, offset)));
-        DeleteRecordsTopicResult {
-            name: name.to_owned(),
-            partitions: results.collect(),
-            ..Default::default()
+        let mut results = Vec::with_capacity(partitions.len());
+        for (index, offset) in partitions {
+            let deleted = delete(broker, name, index, offset).and_then(|(replica, offset)| {
+                let low_watermark = replica.low_watermark()?;
+                if low_watermark < offset {
+                    let (topic, partition) = (response.topics.len(), results.len());
+                    pending.push(Pending { topic, partition, replica, offset });
+                }
+                Ok(low_watermark)
+            });
+            results.push(result(index, deleted));
         }
-    });
-    DeleteRecordsResponse { topics: topics.collect(), ..Default::default() }
+        let topic =
+            DeleteRecordsTopicResult { name: name.to_owned(), partitions: results, ..Default::default() };
+        response.topics.push(topic);
+    }
+    (response, pending)
+}
+
+/// Waits until every live replica has deleted what was asked (`DelayedDeleteRecords`).
+async fn until_deleted(response: &mut DeleteRecordsResponse, mut pending: Vec<Pending>, timeout: Duration) {
+    let deadline = Instant::now() + timeout;
+    let waiting = Waiting::on(pending.iter().map(|wait| wait.replica.clone()).collect());
+    loop {
+        let mut settle = |wait: &Pending, deleted| {
+            let answer = &mut response.topics[wait.topic].partitions[wait.partition];
+            *answer = result(answer.partition_index, deleted);
+        };
+        pending.retain(|wait| match wait.replica.low_watermark() {
+            Ok(low_watermark) if low_watermark < wait.offset => true,
+            done => {
+                settle(wait, done);
+                false
+            }
+        });
+        if pending.is_empty() {
+            return;
+        }
+        if tokio::time::timeout_at(deadline, waiting.touched()).await.is_err() {
+            for wait in &pending {
+                settle(wait, Err(ErrorCode::RequestTimedOut));
+            }
+            return;
+        }
+    }
 }
 
 fn result(index: i32, deleted: Result<i64, ErrorCode>) -> DeleteRecordsPartitionResult {
@@ -72,8 +128,8 @@ fn result(index: i32, deleted: Result<i64, ErrorCode>) -> DeleteRecordsPartition
     }
 }
 
-/// Gives the low watermark.
-fn delete(broker: &Broker, topic: &str, index: i32, offset: i64) -> Result<i64, ErrorCode> {
+/// Raises the log start; gives the offset that it was asked to become.
+fn delete(broker: &Broker, topic: &str, index: i32, offset: i64) -> Result<(Arc<Partition>, i64), ErrorCode> {
     if broker.metadata.image().partition(topic, index).is_none() {
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
@@ -94,7 +150,7 @@ fn delete(broker: &Broker, topic: &str, index: i32, offset: i64) -> Result<i64, 
             if moved {
                 partition.touch();
             }
-            Ok(log.log_start_offset())
+            Ok((partition, offset))
         }
         Err(error) => {
             if !matches!(error, LogError::OffsetOutOfRange { .. }) {

@@ -18,7 +18,7 @@ use crate::protocol::messages::fetch::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use crate::protocol::messages::{FetchRequest, FetchResponse};
-use crate::replication::fetch::{self, Outcome, Params, Target};
+use crate::replication::fetch::{self, Near, Outcome, Params, Target};
 use crate::replication::fetch_session::{Asked, Fetch, Key, Told, Wanted};
 use crate::storage::log::{Bound, Slice};
 use crate::storage::txn_index::AbortedTxn;
@@ -33,7 +33,7 @@ pub async fn handle(broker: &Arc<Broker>, request: FetchRequest, call: Call<'_>)
         privileged: replica_id >= 0,
         uses_topic_ids: version >= 13,
     };
-    let params = params(broker, &request, version, replica_id);
+    let params = params(broker, &request, &call, replica_id);
     let (sent, forgotten) = names(request);
     let session = match broker.sessions.begin(broker.clock.now(), asked, sent, &forgotten) {
         Ok(session) => session,
@@ -58,7 +58,15 @@ pub async fn handle(broker: &Arc<Broker>, request: FetchRequest, call: Call<'_>)
     }))
 }
 
-fn params(broker: &Broker, request: &FetchRequest, version: i16, replica_id: i32) -> Params {
+/// The selector that sends consumers to a replica in their rack.
+const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
+fn params(broker: &Broker, request: &FetchRequest, call: &Call<'_>, replica_id: i32) -> Params {
+    let version = call.version;
+    let is_consumer = replica_id < 0;
+    let near =
+        (is_consumer && version >= 11 && broker.config.settings.text("replica.selector.class") == RACK_AWARE)
+            .then(|| Near { rack: request.rack_id.as_str().into(), listener: call.caller.listener.clone() });
     let limit = broker.config.settings.number("fetch.max.bytes") as i32;
     let max_bytes = request.max_bytes.min(limit);
     Params {
@@ -72,6 +80,8 @@ fn params(broker: &Broker, request: &FetchRequest, version: i16, replica_id: i32
         max_bytes,
         hard_limit: version <= 2,
         leader_only: replica_id >= 0 || version < 11,
+        follower: (!is_consumer).then_some(replica_id),
+        near,
     }
 }
 
@@ -138,7 +148,7 @@ fn told(outcome: &Outcome) -> Told {
             notable: false,
             is_error: false,
         },
-        Outcome::Diverging { offsets, .. } => Told {
+        Outcome::Diverging { offsets, .. } | Outcome::Elsewhere { offsets, .. } => Told {
             high_watermark: offsets.high_watermark,
             log_start_offset: offsets.log_start_offset,
             ..quiet
@@ -199,6 +209,16 @@ async fn partition_data(broker: &Broker, target: &Target, outcome: Outcome, vers
             log_start_offset: offsets.log_start_offset,
             aborted_transactions: None,
             diverging_epoch: EpochEndOffset { epoch, end_offset, ..Default::default() },
+            records: Some(Records::default()),
+            ..Default::default()
+        },
+        Outcome::Elsewhere { replica, offsets } => PartitionData {
+            partition_index,
+            high_watermark: offsets.high_watermark,
+            last_stable_offset: offsets.last_stable_offset,
+            log_start_offset: offsets.log_start_offset,
+            aborted_transactions: None,
+            preferred_read_replica: replica,
             records: Some(Records::default()),
             ..Default::default()
         },

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
+use super::controlled_shutdown;
 use super::directories::{self, Progress};
 use super::tasks;
 use crate::admin::Admin;
@@ -27,6 +28,7 @@ use crate::controller::runner::{self, ControllerHandle};
 use crate::coordinator::directory::{GroupCoordinator, Settings as GroupSettings};
 use crate::coordinator::group::{GroupConfig, ValueVersions};
 use crate::membership::Notice;
+use crate::membership::controller_line::LineSettings;
 use crate::membership::producer_ids::ProducerIds;
 use crate::membership::registration::Registration;
 use crate::membership::watches::{self, Told, Watcher};
@@ -40,7 +42,10 @@ use crate::net::memory::Memory;
 use crate::net::rate::Windows;
 use crate::protocol::ids::{OFFSETS_TOPIC, Uuid};
 use crate::protocol::records::batch::Compression;
+use crate::replication::alter_partition::AlterQueue;
+use crate::replication::alter_sender;
 use crate::replication::fetch_session::FetchSessions;
+use crate::replication::partition::PartitionContext;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::shutdown::{Stop, Stopper, stop_pair};
 
@@ -83,9 +88,9 @@ pub async fn start(
         blocking(move || opened.load(broker_id, &config, &configs, &*clock, &progress)).await??
     };
     let (bound, endpoints) = bind(&config).await?;
-    let parts = Parts { config: Arc::new(config), store, clock, configs, broker_id, cluster_id };
-    let replicas =
-        Arc::new(ReplicaManager::new(broker_id, logs, parts.clock.clone(), parts.configs.clone(), marks));
+    let metadata = Arc::new(MetadataCache::default());
+    let parts = Parts { config: Arc::new(config), store, clock, configs, metadata, broker_id, cluster_id };
+    let replicas = Arc::new(ReplicaManager::new(parts.partitions(), logs, parts.configs.clone(), marks));
     let broker = parts.assemble(replicas).await?;
     let (stopper, stop) = stop_pair();
     tasks::watch_dirs(&broker, &stop);
@@ -94,6 +99,8 @@ pub async fn start(
     // tell its clients so.
     listen(&broker, bound, workers, &stop);
     tasks::start(&broker, &stop);
+    let (replicas, epoch) = (broker.replicas.clone(), broker.epoch.clone());
+    tokio::spawn(alter_sender::run(replicas, broker.controller_line.clone(), epoch, stop));
     tracing::info!("[KafkaServer id={broker_id}] started");
     Ok(Running { broker, endpoints, stopper })
 }
@@ -167,13 +174,33 @@ struct Parts {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     configs: Arc<ConfigCache>,
+    metadata: Arc<MetadataCache>,
     broker_id: i32,
     cluster_id: String,
 }
 
 impl Parts {
+    fn partitions(&self) -> Arc<PartitionContext> {
+        Arc::new(PartitionContext {
+            broker_id: self.broker_id,
+            clock: self.clock.clone(),
+            metadata: self.metadata.clone(),
+            lag_max_ms: self.config.settings.number("replica.lag.time.max.ms"),
+            alters: AlterQueue::default(),
+        })
+    }
+
+    fn controller_line(&self) -> LineSettings {
+        LineSettings {
+            metadata: self.metadata.clone(),
+            listener: self.config.listeners.inter_broker.clone(),
+            client_id: self.broker_id.to_string(),
+            timeout: self.config.ms("controller.socket.timeout.ms"),
+        }
+    }
+
     async fn assemble(&self, replicas: Arc<ReplicaManager>) -> Result<Arc<Broker>, String> {
-        let metadata = Arc::new(MetadataCache::default());
+        let metadata = self.metadata.clone();
         let epoch = Arc::new(AtomicI64::new(-1));
         let offsets_partitions = self.offsets_partitions().await;
         let groups = GroupCoordinator::new(
@@ -200,13 +227,8 @@ impl Parts {
                 clock: self.clock.clone(),
                 creating: Default::default(),
             },
-            producer_ids: ProducerIds::new(
-                self.broker_id,
-                epoch.clone(),
-                self.config.listeners.inter_broker.clone(),
-                self.config.request_timeout,
-                metadata.clone(),
-            ),
+            producer_ids: ProducerIds::new(self.broker_id, epoch.clone(), self.controller_line()),
+            controller_line: self.controller_line(),
             metadata,
             replicas,
             sessions: FetchSessions::new(slots),
@@ -394,6 +416,7 @@ impl Running {
     /// Stops in order: no new requests, the registration removed, logs flushed and marked clean.
     pub async fn stop(self) {
         tracing::info!("stopping");
+        controlled_shutdown::leave(&self.broker).await;
         // First out of office: a controller that sees its own broker leave would take every leadership away.
         self.broker.controller.notice(Notice::SessionLost);
         let unregister = brokers::unregister(&*self.broker.store, self.broker.id);

@@ -28,6 +28,8 @@ struct Job {
 
 enum Every {
     Key(&'static str),
+    /// Half of what the key says.
+    Half(&'static str),
     Fixed(Duration),
 }
 
@@ -61,6 +63,15 @@ const JOBS: &[Job] = &[
         every: Every::Key("replica.high.watermark.checkpoint.interval.ms"),
         delayed: false,
         run: |broker| broker.replicas.logs.checkpoint_high_watermarks(|_| None),
+    },
+    Job {
+        name: "isr-expiration",
+        every: Every::Half("replica.lag.time.max.ms"),
+        delayed: false,
+        run: |broker| {
+            broker.replicas.shrink_isrs();
+            Failures::new()
+        },
     },
     Job {
         name: "remove-deleted",
@@ -102,6 +113,7 @@ pub fn start(broker: &Arc<Broker>, stop: &Stop) {
 async fn run(job: &'static Job, broker: Arc<Broker>, mut stop: Stop) {
     let every = match job.every {
         Every::Key(key) => broker.config.ms(key).max(Duration::from_millis(1)),
+        Every::Half(key) => (broker.config.ms(key) / 2).max(Duration::from_millis(1)),
         Every::Fixed(every) => every,
     };
     let mut wait = if job.delayed { broker.config.ms(INITIAL_DELAY) } else { every };

@@ -15,7 +15,13 @@ const CLASS_KEYS: &[(&str, &[&str])] = &[
         "principal.builder.class",
         &["org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"],
     ),
-    ("replica.selector.class", &[]),
+    (
+        "replica.selector.class",
+        &[
+            "org.apache.kafka.common.replica.LeaderSelector",
+            "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+        ],
+    ),
     (
         "remote.log.metadata.manager.class.name",
         &["org.apache.kafka.server.log.remote.metadata.storage.TopicBasedRemoteLogMetadataManager"],

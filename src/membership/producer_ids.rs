@@ -6,12 +6,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use crate::client::connection::Connection;
-use crate::metadata::cache::MetadataCache;
+use super::controller_line::{ControllerLine, LineSettings};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::AllocateProducerIdsRequest;
 
@@ -19,22 +17,14 @@ use crate::protocol::messages::AllocateProducerIdsRequest;
 pub struct ProducerIds {
     broker_id: i32,
     broker_epoch: Arc<AtomicI64>,
-    listener: String,
-    timeout: Duration,
-    metadata: Arc<MetadataCache>,
+    line: LineSettings,
     block: Mutex<Range<i64>>,
 }
 
 impl ProducerIds {
     /// No block yet; the first id asks for one.
-    pub fn new(
-        broker_id: i32,
-        broker_epoch: Arc<AtomicI64>,
-        listener: String,
-        timeout: Duration,
-        metadata: Arc<MetadataCache>,
-    ) -> ProducerIds {
-        ProducerIds { broker_id, broker_epoch, listener, timeout, metadata, block: Mutex::new(0..0) }
+    pub fn new(broker_id: i32, broker_epoch: Arc<AtomicI64>, line: LineSettings) -> ProducerIds {
+        ProducerIds { broker_id, broker_epoch, line, block: Mutex::new(0..0) }
     }
 
     /// A fresh id; `COORDINATOR_LOAD_IN_PROGRESS`, which clients retry, while none can be had.
@@ -57,29 +47,20 @@ impl ProducerIds {
     }
 
     async fn fetch(&self) -> Result<Range<i64>, String> {
-        let (host, port) = {
-            let image = self.metadata.image();
-            let controller = image.broker(image.controller_id()).ok_or("no controller is known yet")?;
-            let endpoint =
-                controller.endpoint(&self.listener).ok_or("the controller has no inter-broker listener")?;
-            (endpoint.host.to_string(), u16::try_from(endpoint.port).unwrap_or(0))
-        };
-        let client_id = self.broker_id.to_string();
-        let mut line =
-            Connection::open(&host, port, &client_id, self.timeout).await.map_err(|e| e.to_string())?;
-        let request = AllocateProducerIdsRequest {
+        let request = |_| AllocateProducerIdsRequest {
             broker_id: self.broker_id,
             broker_epoch: self.broker_epoch.load(Ordering::SeqCst),
             ..Default::default()
         };
-        let answer = line.call(0, &request, self.timeout).await.map_err(|error| error.to_string())?;
+        let mut line = ControllerLine::new(self.line.clone());
+        let (_, answer) = line.call(0, request).await.map_err(|error| error.to_string())?;
         match ErrorCode::from_i16(answer.error_code) {
             Some(ErrorCode::None) if answer.producer_id_len > 0 && answer.producer_id_start >= 0 => {
                 Ok(answer.producer_id_start
                     ..answer.producer_id_start.saturating_add(answer.producer_id_len.into()))
             }
-            Some(code) => Err(format!("{} answered {code}", line.peer())),
-            None => Err(format!("{} answered with an unknown code", line.peer())),
+            Some(code) => Err(format!("the controller answered {code}")),
+            None => Err("the controller answered with an unknown code".to_owned()),
         }
     }
 }

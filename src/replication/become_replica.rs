@@ -3,7 +3,8 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::partition::{Leadership, Partition, Role, State};
+use super::isr::Isr;
+use super::partition::{Leadership, Partition, PartitionContext, Role, State};
 use super::replica_manager::ReplicaManager;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::{TopicPartition, Uuid};
@@ -85,8 +86,9 @@ impl ReplicaManager {
             Err(code) => return answer(code, None),
         };
         let role = leadership.role;
-        let partition = Partition::new(tp.clone(), State { leadership, topic_id, log: Some(log.clone()) });
-        if let Err(code) = begin_role(&partition.lock(), &log) {
+        let state = State { leadership, topic_id, log: Some(log), isr: None };
+        let partition = Partition::new(tp.clone(), self.context.clone(), state);
+        if let Err(code) = begin_role(&mut partition.lock(), &self.context, None) {
             return answer(code, None);
         }
         self.insert(partition);
@@ -156,12 +158,13 @@ impl ReplicaManager {
     ) -> Result<(), ErrorCode> {
         {
             let mut state = partition.lock();
-            let log = state.log.clone().ok_or(ErrorCode::KafkaStorageError)?;
+            let led = state.leadership.role == Role::Leader;
+            let before = state.isr.take().filter(|_| led);
             state.leadership = leadership;
             if state.topic_id.is_zero() {
                 state.topic_id = topic_id;
             }
-            begin_role(&state, &log)?;
+            begin_role(&mut state, &self.context, before.as_ref())?;
         }
         partition.touch();
         Ok(())
@@ -216,11 +219,10 @@ impl ReplicaManager {
     }
 }
 
-/// A leader writes its epoch before it takes data (KIP-101), and commits at once what it holds alone.
-fn begin_role(state: &State, log: &Arc<Log>) -> Result<(), ErrorCode> {
-    if state.leadership.role == Role::Leader {
-        log.assign_epoch_at_end(state.leadership.leader_epoch).map_err(|error| error.code())?;
-        state.advance_high_watermark();
+fn begin_role(state: &mut State, context: &PartitionContext, before: Option<&Isr>) -> Result<(), ErrorCode> {
+    let log = state.log.clone().ok_or(ErrorCode::KafkaStorageError)?;
+    match state.leadership.role {
+        Role::Leader => state.become_leader(&log, context, before).map_err(|error| error.code()),
+        Role::Follower => Ok(()),
     }
-    Ok(())
 }

@@ -16,7 +16,7 @@ use crate::storage::log::LogOffsets;
 use crate::storage::log::{Bound, Slice};
 
 /// What a fetcher may see, and how much of it.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub struct Params {
     /// Up to where it may read.
     pub bound: Bound,
@@ -30,6 +30,19 @@ pub struct Params {
     pub hard_limit: bool,
     /// Consumers below version 11 must ask the leader.
     pub leader_only: bool,
+    /// The follower that asks: what it fetches tells how far it is.
+    pub follower: Option<i32>,
+    /// Where the consumer is, if this broker may send it to a nearer replica (KIP-392).
+    pub near: Option<Near>,
+}
+
+/// Where a consumer is.
+#[derive(Clone, Debug)]
+pub struct Near {
+    /// Its `client.rack`.
+    pub rack: Arc<str>,
+    /// The listener it came in on: a replica without it cannot serve it.
+    pub listener: Arc<str>,
 }
 
 /// One partition to read.
@@ -51,6 +64,13 @@ pub enum Outcome {
         epoch: i32,
         /// Where it ends.
         end_offset: i64,
+        /// Offsets for the answer.
+        offsets: LogOffsets,
+    },
+    /// A replica nearer to the consumer has it: nothing is read here.
+    Elsewhere {
+        /// Its broker.
+        replica: i32,
         /// Offsets for the answer.
         offsets: LogOffsets,
     },
@@ -95,14 +115,27 @@ fn settles(outcome: &Outcome) -> bool {
     !matches!(outcome, Outcome::Read(_))
 }
 
-/// Reads every target once, in order: the first that gives anything may exceed the limits by one batch.
+/// Reads every target for the first time: what a follower asks for tells how far it is.
 pub fn read(params: &Params, targets: &[Target]) -> Vec<Outcome> {
+    read_all(params, targets, true)
+}
+
+/// Reads every target once, in order: the first that gives anything may exceed the limits by one batch.
+fn read_all(params: &Params, targets: &[Target], is_first: bool) -> Vec<Outcome> {
     let mut left = params.max_bytes.max(0) as usize;
     let mut may_exceed = !params.hard_limit;
     let mut outcomes = Vec::with_capacity(targets.len());
     for target in targets {
         let limit = left.min(target.wanted.max_bytes.max(0) as usize);
-        let outcome = read_one(params, target, limit, may_exceed);
+        let mut outcome = read_one(params, target, limit, may_exceed);
+        if let (true, Some(id), Outcome::Read(slice), Ok(partition)) =
+            (is_first, params.follower, &mut outcome, &target.partition)
+        {
+            match note_fetch(partition, id, &target.wanted, slice) {
+                Ok(mark) => slice.high_watermark = mark,
+                Err(code) => outcome = Outcome::Failed(code),
+            }
+        }
         let bytes = bytes_of(&outcome);
         may_exceed &= bytes == 0;
         left = left.saturating_sub(bytes);
@@ -111,20 +144,34 @@ pub fn read(params: &Params, targets: &[Target]) -> Vec<Outcome> {
     outcomes
 }
 
+/// Tells the leader how far its follower is; gives the high watermark, which may have moved by it.
+fn note_fetch(partition: &Partition, id: i32, wanted: &Wanted, slice: &Slice) -> Result<i64, ErrorCode> {
+    let own = (wanted.fetch_offset, wanted.log_start_offset);
+    partition.on_follower_fetch(id, wanted.current_leader_epoch, own, slice.log_end_offset)?;
+    let log = partition.leader_log(wanted.current_leader_epoch)?;
+    Ok(log.high_watermark())
+}
+
 fn read_one(params: &Params, target: &Target, limit: usize, may_exceed: bool) -> Outcome {
     let partition = match &target.partition {
         Ok(partition) => partition,
         Err(code) => return Outcome::Failed(*code),
     };
     let wanted = &target.wanted;
-    let log = match params.leader_only {
-        true => partition.leader_log(wanted.current_leader_epoch),
-        false => partition.any_log(wanted.current_leader_epoch),
+    let log = match (params.follower, params.leader_only) {
+        (Some(id), _) => partition.log_for_follower(id, wanted.current_leader_epoch),
+        (None, true) => partition.leader_log(wanted.current_leader_epoch),
+        (None, false) => partition.any_log(wanted.current_leader_epoch),
     };
     let log = match log {
         Ok(log) => log,
         Err(code) => return Outcome::Failed(code),
     };
+    if let Some(near) = &params.near
+        && let Some(replica) = partition.nearer_replica(near, wanted.fetch_offset)
+    {
+        return Outcome::Elsewhere { replica, offsets: log.offsets() };
+    }
     if wanted.last_fetched_epoch >= 0 {
         let (epoch, end_offset) = log.end_offset_for_epoch(wanted.last_fetched_epoch);
         if end_offset < 0 {
@@ -156,13 +203,13 @@ pub async fn until_readable(params: Params, targets: Vec<Target>) -> (Vec<Target
     let partitions = targets.iter().filter_map(|target| target.partition.clone().ok()).collect();
     let waiting = Waiting::on(partitions);
     loop {
-        let outcomes = read(&params, &targets);
+        let outcomes = read_all(&params, &targets, false);
         if is_enough(&params, &outcomes) {
             return (targets, outcomes);
         }
         drop(outcomes);
         if tokio::time::timeout_at(deadline, waiting.touched()).await.is_err() {
-            let outcomes = read(&params, &targets);
+            let outcomes = read_all(&params, &targets, false);
             return (targets, outcomes);
         }
     }

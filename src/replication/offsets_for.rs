@@ -58,9 +58,14 @@ fn end_for(log: &Log, bound: Bound) -> i64 {
 pub fn find(partition: &Partition, ask: &Ask) -> Result<Found, ErrorCode> {
     let log = log_of(partition, ask)?;
     let leader_epoch = partition.leader().1;
+    // Just elected, this leader may not know yet how much of what it has is committed: an offset given now could go
+    // back (`OffsetNotAvailable`, KIP-207).
+    let is_unsure = ask.bound != Bound::LogEnd
+        && partition.epoch_start().is_some_and(|start| start > log.high_watermark());
     let at = |offset, timestamp, leader_epoch| Ok(Found { offset, timestamp, leader_epoch });
     let epoch_at = |offset| log.epoch_for(offset).unwrap_or(-1);
     match ask.timestamp {
+        LATEST if is_unsure => Err(ErrorCode::OffsetNotAvailable),
         LATEST => at(end_for(&log, ask.bound), NONE, leader_epoch),
         EARLIEST | EARLIEST_LOCAL => {
             let start = log.log_start_offset();
@@ -75,6 +80,7 @@ pub fn find(partition: &Partition, ask: &Ask) -> Result<Found, ErrorCode> {
             Some(found) if found.offset < end_for(&log, ask.bound) => {
                 at(found.offset, found.timestamp, found.leader_epoch)
             }
+            _ if is_unsure => Err(ErrorCode::OffsetNotAvailable),
             _ => at(NONE, NONE, -1),
         },
     }

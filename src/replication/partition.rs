@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::alter_partition::AlterQueue;
+use super::isr::Isr;
 use super::purgatory::{Waiters, Watched};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
+use crate::metadata::cache::MetadataCache;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::{TopicPartition, Uuid};
 use crate::storage::append_error::AppendError;
@@ -53,12 +56,36 @@ pub struct State {
     pub topic_id: Uuid,
     /// The replica; `None` while its directory is offline.
     pub log: Option<Arc<Log>>,
+    /// A leader's picture of its followers.
+    pub isr: Option<Isr>,
+}
+
+/// What all partitions of a broker share.
+pub struct PartitionContext {
+    /// This broker.
+    pub broker_id: i32,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who is alive.
+    pub metadata: Arc<MetadataCache>,
+    /// `replica.lag.time.max.ms`.
+    pub lag_max_ms: i64,
+    /// What leaders want of the controller.
+    pub alters: AlterQueue,
+}
+
+impl PartitionContext {
+    /// Whether the metadata lists the broker as alive: only such may be in an ISR.
+    pub fn is_alive(&self, broker_id: i32) -> bool {
+        self.metadata.image().broker(broker_id).is_some()
+    }
 }
 
 /// One partition.
 pub struct Partition {
     /// Its name.
     pub tp: TopicPartition,
+    pub(super) context: Arc<PartitionContext>,
     state: Mutex<State>,
     waiters: Waiters,
 }
@@ -101,8 +128,8 @@ pub struct Appended {
 
 impl Partition {
     /// A partition in the state that the first LeaderAndIsr gives it.
-    pub fn new(tp: TopicPartition, state: State) -> Arc<Partition> {
-        Arc::new(Partition { tp, state: Mutex::new(state), waiters: Waiters::default() })
+    pub fn new(tp: TopicPartition, context: Arc<PartitionContext>, state: State) -> Arc<Partition> {
+        Arc::new(Partition { tp, context, state: Mutex::new(state), waiters: Waiters::default() })
     }
 
     /// The state, locked. Keep it short, and touch no other partition meanwhile.
@@ -125,13 +152,13 @@ impl Partition {
     ) -> Result<Appended, AppendRefusal> {
         let appended = {
             let state = self.lock();
-            let log = state.leader_log().map_err(AppendRefusal::Replica)?;
-            if acks == -1 && state.leadership.isr.len() < state.min_isr(log) {
+            let (log, isr) = state.leading().map_err(AppendRefusal::Replica)?;
+            if acks == -1 && isr.committed().len() < state.min_isr(log) {
                 return Err(AppendRefusal::Replica(ErrorCode::NotEnoughReplicas));
             }
             let leader_epoch = state.leadership.leader_epoch;
             let info = log.append_as_leader(records, leader_epoch, origin, now)?;
-            state.advance_high_watermark();
+            state.advance_high_watermark(&self.context);
             Appended { info, leader_epoch }
         };
         self.touch();
@@ -155,11 +182,11 @@ impl Partition {
     /// Whether offset `end` (exclusive) of term `leader_epoch` is committed: `None` = not yet.
     pub fn committed(&self, end: i64, leader_epoch: i32) -> Option<ErrorCode> {
         let state = self.lock();
-        match state.leader_log() {
+        match state.leading() {
             Err(code) => Some(code),
             Ok(_) if state.leadership.leader_epoch != leader_epoch => Some(ErrorCode::NotLeaderOrFollower),
-            Ok(log) if log.high_watermark() >= end => {
-                Some(match state.leadership.isr.len() < state.min_isr(log) {
+            Ok((log, isr)) if log.high_watermark() >= end => {
+                Some(match isr.maximal_len() < state.min_isr(log) {
                     true => ErrorCode::NotEnoughReplicasAfterAppend,
                     false => ErrorCode::None,
                 })
@@ -186,28 +213,18 @@ impl State {
     }
 
     /// `Partition.effectiveMinIsr`: a topic with fewer replicas than min.insync.replicas can still be written.
-    fn min_isr(&self, log: &Log) -> usize {
+    pub(super) fn min_isr(&self, log: &Log) -> usize {
         let configured = log.config().min_insync_replicas.max(1) as usize;
         configured.min(self.leadership.replicas.len())
     }
 
     /// Fences a client that knows another term (KIP-320).
-    fn check_epoch(&self, known: i32) -> Result<(), ErrorCode> {
+    pub(super) fn check_epoch(&self, known: i32) -> Result<(), ErrorCode> {
         match known {
             -1 => Ok(()),
             known if known < self.leadership.leader_epoch => Err(ErrorCode::FencedLeaderEpoch),
             known if known > self.leadership.leader_epoch => Err(ErrorCode::UnknownLeaderEpoch),
             _ => Ok(()),
-        }
-    }
-
-    /// Moves the high watermark to what every in-sync replica has, unless the ISR is below its minimum
-    /// (`Partition.maybeIncrementLeaderHW`). Alone in its ISR the leader commits what it appends.
-    pub fn advance_high_watermark(&self) {
-        let Some(log) = &self.log else { return };
-        let alone = self.leadership.isr.len() <= 1;
-        if self.leadership.role == Role::Leader && alone && self.min_isr(log) <= 1 {
-            log.maybe_increment_high_watermark(log.log_end_offset());
         }
     }
 }

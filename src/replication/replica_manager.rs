@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::{Equivalent, HashMap};
 
-use super::partition::{Partition, Role};
+use super::alter_partition::{Answer, Ask};
+use super::partition::{Partition, PartitionContext, Role};
 use crate::clock::{Clock, Timestamp};
 use crate::metadata::configs::ConfigCache;
 use crate::protocol::error_code::ErrorCode;
@@ -38,6 +39,8 @@ pub struct ReplicaManager {
     pub logs: Arc<LogManager>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What its partitions share.
+    pub context: Arc<PartitionContext>,
     /// Topic settings.
     pub configs: Arc<ConfigCache>,
     /// Held while LeaderAndIsr, UpdateMetadata or StopReplica is applied: one at a time.
@@ -51,16 +54,16 @@ pub struct ReplicaManager {
 impl ReplicaManager {
     /// No partition yet: the controller tells which.
     pub fn new(
-        broker_id: i32,
+        context: Arc<PartitionContext>,
         logs: Arc<LogManager>,
-        clock: Arc<dyn Clock>,
         configs: Arc<ConfigCache>,
         initial_marks: impl IntoIterator<Item = (TopicPartition, i64)>,
     ) -> ReplicaManager {
         ReplicaManager {
-            broker_id,
+            broker_id: context.broker_id,
+            clock: context.clock.clone(),
+            context,
             logs,
-            clock,
             configs,
             changing: std::sync::Mutex::default(),
             partitions: RwLock::default(),
@@ -132,6 +135,22 @@ impl ReplicaManager {
                 log.update_config(self.configs.log_config(&partition.tp.topic));
             }
         }
+    }
+
+    /// Looks for members of ISRs that are late: every half of `replica.lag.time.max.ms`.
+    pub fn shrink_isrs(&self) {
+        for partition in self.all() {
+            partition.shrink_isr();
+        }
+    }
+
+    /// Hands the controller's answers to the partitions that asked; how many ask again.
+    pub fn settle(&self, answers: &[(Ask, Option<Answer>)]) -> usize {
+        let again = answers.iter().filter(|(ask, answer)| {
+            let partition = self.partition(&ask.tp.topic, ask.tp.partition);
+            partition.is_some_and(|partition| partition.settle(ask, answer.as_ref()))
+        });
+        again.count()
     }
 
     /// A log directory failed: its partitions go offline, and whoever waits for them is told.
