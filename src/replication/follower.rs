@@ -17,9 +17,9 @@ use crate::storage::log_error::LogError;
 
 impl Partition {
     /// Where a fetcher of this broker's new leader begins: at the log end if the log knows epochs, for then Fetch finds
-    /// where the logs part (KIP-595); else at the high watermark, to which the log is cut first. `None` if this broker
-    /// leads, or the log is offline.
-    pub fn follow_from(&self) -> Option<Start> {
+    /// where the logs part (KIP-595); else at the high watermark, to which the log is cut first. With the leader,
+    /// -1 = nobody. `None` if this broker leads, or the log is offline.
+    pub fn follow_from(&self) -> Option<(i32, Start)> {
         let state = self.lock();
         let log = state.log.as_ref().filter(|_| state.leadership.role == Role::Follower)?;
         let (offsets, last_epoch) = (log.offsets(), log.latest_epoch());
@@ -28,7 +28,8 @@ impl Partition {
             None => offsets.high_watermark,
         };
         let (topic_id, leader_epoch) = (state.topic_id, state.leadership.leader_epoch);
-        Some(Start { tp: self.tp.clone(), topic_id, leader_epoch, offset, last_epoch })
+        let start = Start { tp: self.tp.clone(), topic_id, leader_epoch, offset, last_epoch };
+        Some((state.leadership.leader, start))
     }
 
     /// Does a fetcher's work.

@@ -5,7 +5,9 @@
 //! `ReplicaFetcherThread`, `RemoteLeaderEndPoint`.
 
 pub mod machine;
+pub mod manager;
 pub mod requests;
 pub mod session;
+mod task;
 pub mod truncation;
 pub mod work;
