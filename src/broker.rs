@@ -20,6 +20,7 @@ use crate::metadata::configs::ConfigCache;
 use crate::metrics::Metrics;
 use crate::protocol::error_code::ErrorCode;
 use crate::replication::fetch_session::FetchSessions;
+use crate::replication::fetcher::manager::FetcherManager;
 use crate::replication::replica_manager::ReplicaManager;
 
 /// Everything a handler may use.
@@ -38,6 +39,8 @@ pub struct Broker {
     pub metadata: Arc<MetadataCache>,
     /// Partitions on this broker.
     pub replicas: Arc<ReplicaManager>,
+    /// Who copies them from their leaders.
+    pub fetchers: Arc<FetcherManager>,
     /// Incremental fetches.
     pub sessions: FetchSessions,
     /// Turns to convert records for old clients.
@@ -89,6 +92,7 @@ impl Broker {
     pub async fn log_dir_failed(&self, dir: &Path, error: &str) {
         let Some(failure) = self.replicas.logs.fail_dir(dir, &error) else { return };
         self.replicas.take_offline(&failure.current);
+        self.fetchers.remove(&failure.current);
         tracing::error!(
             dir = %dir.display(),
             partitions = failure.current.len(),

@@ -37,6 +37,8 @@ pub async fn handle(
         let code = ErrorCode::UnknownServerError.code();
         return Answer::Now(LeaderAndIsrResponse { error_code: code, ..Default::default() });
     };
+    let unchanged_or_taken = became.iter().filter(|change| change.code == ErrorCode::None);
+    broker.fetchers.sync(unchanged_or_taken.map(|change| (&change.tp, change.topic_id)));
     hand_over_coordinators(broker, &became);
     Answer::Now(respond(became, call.version))
 }
@@ -59,10 +61,10 @@ fn partitions(request: &LeaderAndIsrRequest) -> Vec<(TopicPartition, Uuid, &Lead
 /// A group coordinator lives with the leader of its offsets partition.
 fn hand_over_coordinators(broker: &Broker, became: &[Became]) {
     for change in became.iter().filter(|change| *change.tp.topic == *OFFSETS_TOPIC) {
-        match change.taken {
-            Some((Role::Leader, epoch)) => broker.groups.elected(change.tp.partition, epoch),
-            Some((Role::Follower, epoch)) => broker.groups.resigned(change.tp.partition, Some(epoch)),
-            None => {}
+        let Some(taken) = change.taken else { continue };
+        match taken.role {
+            Role::Leader => broker.groups.elected(change.tp.partition, taken.leader_epoch),
+            Role::Follower => broker.groups.resigned(change.tp.partition, Some(taken.leader_epoch)),
         }
     }
 }

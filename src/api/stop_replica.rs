@@ -31,6 +31,8 @@ pub async fn handle(
         let code = ErrorCode::UnknownServerError.code();
         return Answer::Now(StopReplicaResponse { error_code: code, ..Default::default() });
     };
+    let stopped = asked.iter().zip(&codes).filter(|(_, code)| **code == ErrorCode::None);
+    broker.fetchers.remove(stopped.map(|(ask, _)| &ask.tp));
     for (ask, code) in asked.iter().zip(&codes) {
         if *ask.tp.topic == *OFFSETS_TOPIC && *code == ErrorCode::None {
             let epoch = (ask.leader_epoch >= 0).then_some(ask.leader_epoch);

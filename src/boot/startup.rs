@@ -45,6 +45,8 @@ use crate::protocol::records::batch::Compression;
 use crate::replication::alter_partition::AlterQueue;
 use crate::replication::alter_sender;
 use crate::replication::fetch_session::FetchSessions;
+use crate::replication::fetcher::manager::{self as fetchers, FetcherManager};
+use crate::replication::fetcher::requests as follower;
 use crate::replication::partition::PartitionContext;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::shutdown::{Stop, Stopper, stop_pair};
@@ -99,6 +101,8 @@ pub async fn start(
     // tell its clients so.
     listen(&broker, bound, workers, &stop);
     tasks::start(&broker, &stop);
+    let fetchers = Arc::downgrade(&broker.fetchers);
+    tokio::spawn(FetcherManager::run(fetchers, broker.metadata.clone(), stop.clone()));
     let (replicas, epoch) = (broker.replicas.clone(), broker.epoch.clone());
     tokio::spawn(alter_sender::run(replicas, broker.controller_line.clone(), epoch, stop));
     tracing::info!("[KafkaServer id={broker_id}] started");
@@ -199,6 +203,35 @@ impl Parts {
         }
     }
 
+    fn fetchers(
+        &self,
+        replicas: Arc<ReplicaManager>,
+        broker_epoch: Arc<AtomicI64>,
+    ) -> Result<Arc<FetcherManager>, String> {
+        let settings = &self.config.settings;
+        let int = |key: &str| settings.number(key).clamp(0, i64::from(i32::MAX)) as i32;
+        let protocol = settings.text("inter.broker.protocol.version");
+        let requests = follower::Settings {
+            broker_id: self.broker_id,
+            versions: follower::Versions::for_protocol(protocol).ok_or_else(|| too_old(protocol))?,
+            max_wait_ms: int("replica.fetch.wait.max.ms"),
+            min_bytes: int("replica.fetch.min.bytes"),
+            response_max_bytes: int("replica.fetch.response.max.bytes"),
+            partition_max_bytes: int("replica.fetch.max.bytes"),
+            backoff_ms: settings.number("replica.fetch.backoff.ms"),
+        };
+        let shared = fetchers::Shared {
+            replicas,
+            metadata: self.metadata.clone(),
+            broker_epoch,
+            requests,
+            listener: self.config.listeners.inter_broker.clone(),
+            socket_timeout: self.config.ms("replica.socket.timeout.ms"),
+            fetchers: int("num.replica.fetchers"),
+        };
+        Ok(FetcherManager::new(shared, Handle::current()))
+    }
+
     async fn assemble(&self, replicas: Arc<ReplicaManager>) -> Result<Arc<Broker>, String> {
         let metadata = self.metadata.clone();
         let epoch = Arc::new(AtomicI64::new(-1));
@@ -229,6 +262,7 @@ impl Parts {
             },
             producer_ids: ProducerIds::new(self.broker_id, epoch.clone(), self.controller_line()),
             controller_line: self.controller_line(),
+            fetchers: self.fetchers(replicas.clone(), epoch.clone())?,
             metadata,
             replicas,
             sessions: FetchSessions::new(slots),
@@ -275,9 +309,7 @@ impl Parts {
     fn controller(&self) -> Result<ControllerHandle, String> {
         let settings = &self.config.settings;
         let protocol = settings.text("inter.broker.protocol.version");
-        let versions = Versions::for_protocol(protocol).ok_or_else(|| {
-            format!("inter.broker.protocol.version = {protocol}: this broker goes back to 2.8; raise it to at least that")
-        })?;
+        let versions = Versions::for_protocol(protocol).ok_or_else(|| too_old(protocol))?;
         let release = |major: u32, minor: u32| {
             let mut numbers = protocol.split(['.', '-']).filter_map(|part| part.parse::<u32>().ok());
             (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
@@ -307,6 +339,12 @@ impl Parts {
             unclean_by_default: settings.flag("unclean.leader.election.enable"),
         }))
     }
+}
+
+fn too_old(protocol: &str) -> String {
+    format!(
+        "inter.broker.protocol.version = {protocol}: this broker goes back to 2.8; raise it to at least that"
+    )
 }
 
 fn listen(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: Vec<Handle>, stop: &Stop) {

@@ -1,6 +1,7 @@
 //! What a controller's LeaderAndIsr and StopReplica do here (`ReplicaManager.becomeLeaderOrFollower`,
 //! `stopReplicas`). Each partition gets its own code; one bad partition does not stop the others.
 
+use std::cmp::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::isr::Isr;
@@ -21,8 +22,19 @@ pub struct Became {
     pub topic_id: Uuid,
     /// How it went.
     pub code: ErrorCode,
-    /// The role it took, when it took one, with the leader epoch.
-    pub taken: Option<(Role, i32)>,
+    /// The role it took, when it took one.
+    pub taken: Option<Taken>,
+}
+
+/// A role in a leader's term.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// What this broker is now.
+    pub role: Role,
+    /// Who leads, -1 = nobody.
+    pub leader: i32,
+    /// In which term.
+    pub leader_epoch: i32,
 }
 
 /// One partition of a StopReplica.
@@ -34,6 +46,13 @@ pub struct StopAsk {
     pub leader_epoch: i32,
     /// Remove the log too.
     pub delete: bool,
+}
+
+/// Whether a partition takes the role that it is told.
+enum Change {
+    Take,
+    /// It stays as it is, with this answer.
+    Keep(ErrorCode),
 }
 
 /// More new partitions than this in one request share one sync.
@@ -64,90 +83,108 @@ impl ReplicaManager {
     }
 
     fn become_one(&self, tp: &TopicPartition, topic_id: Uuid, asked: &LeaderAndIsrPartitionState) -> Became {
-        let answer = |code, taken| Became { tp: tp.clone(), topic_id, code, taken };
-        let leadership = self.leadership(asked);
-        if let Some(partition) = self.partition(&tp.topic, tp.partition) {
-            let code = self.check_change(&partition, topic_id, asked);
-            if code != ErrorCode::None {
-                return answer(code, None);
-            }
-            let role = leadership.role;
-            let failed = self.take_role(&partition, topic_id, leadership).err();
-            return answer(
-                failed.unwrap_or(ErrorCode::None),
-                failed.is_none().then_some((role, asked.leader_epoch)),
-            );
-        }
-        if !asked.replicas.contains(&self.broker_id) {
-            return answer(ErrorCode::UnknownTopicOrPartition, None);
-        }
-        let log = match self.open_log(tp, topic_id, asked.is_new) {
-            Ok(log) => log,
-            Err(code) => return answer(code, None),
+        let changed = match self.partition(&tp.topic, tp.partition) {
+            Some(partition) => match self.check_change(&partition, topic_id, asked) {
+                Change::Take => self.take_role(&partition, topic_id, self.leadership(asked)),
+                Change::Keep(code) => Err(code),
+            },
+            None if !asked.replicas.contains(&self.broker_id) => Err(ErrorCode::UnknownTopicOrPartition),
+            None => self.take_first_role(tp, topic_id, asked),
         };
-        let role = leadership.role;
-        let state = State { leadership, topic_id, log: Some(log), isr: None };
-        let partition = Partition::new(tp.clone(), self.context.clone(), state);
-        if let Err(code) = begin_role(&mut partition.lock(), &self.context, None) {
-            return answer(code, None);
+        Became {
+            tp: tp.clone(),
+            topic_id,
+            code: changed.err().unwrap_or(ErrorCode::None),
+            taken: changed.is_ok().then(|| self.taken(asked)),
         }
+    }
+
+    fn taken(&self, asked: &LeaderAndIsrPartitionState) -> Taken {
+        Taken { role: self.role(asked), leader: asked.leader, leader_epoch: asked.leader_epoch }
+    }
+
+    fn role(&self, asked: &LeaderAndIsrPartitionState) -> Role {
+        if asked.leader == self.broker_id { Role::Leader } else { Role::Follower }
+    }
+
+    fn take_first_role(
+        &self,
+        tp: &TopicPartition,
+        topic_id: Uuid,
+        asked: &LeaderAndIsrPartitionState,
+    ) -> Result<(), ErrorCode> {
+        let log = self.open_log(tp, topic_id, asked.is_new)?;
+        let state = State { leadership: self.leadership(asked), topic_id, log: Some(log), isr: None };
+        let partition = Partition::new(tp.clone(), self.context.clone(), state);
+        begin_role(&mut partition.lock(), &self.context, None)?;
         self.insert(partition);
-        answer(ErrorCode::None, Some((role, asked.leader_epoch)))
+        Ok(())
     }
 
     fn leadership(&self, asked: &LeaderAndIsrPartitionState) -> Leadership {
+        let role = self.role(asked);
         Leadership {
-            role: if asked.leader == self.broker_id { Role::Leader } else { Role::Follower },
+            role,
             leader: asked.leader,
             leader_epoch: asked.leader_epoch,
             partition_epoch: asked.partition_epoch,
             controller_epoch: asked.controller_epoch,
-            isr: asked.isr.clone(),
+            // Only a leader knows its ISR.
+            isr: if role == Role::Leader { asked.isr.clone() } else { Vec::new() },
             replicas: asked.replicas.clone(),
         }
     }
 
-    /// Whether a known partition may change (api-versions.md 5.5): offline, then topic id, then leader epoch.
+    /// Whether a known partition may change (api-versions.md 5.5): offline, then topic id, then leader epoch, then
+    /// partition epoch.
     fn check_change(
         &self,
         partition: &Partition,
         topic_id: Uuid,
         asked: &LeaderAndIsrPartitionState,
-    ) -> ErrorCode {
-        let config = self.configs.log_config(&partition.tp.topic);
+    ) -> Change {
         let mut state = partition.lock();
         if state.log.is_none() {
-            return ErrorCode::KafkaStorageError;
+            return Change::Keep(ErrorCode::KafkaStorageError);
         }
         if !topic_id.is_zero() && !state.topic_id.is_zero() && topic_id != state.topic_id {
-            return ErrorCode::InconsistentTopicId;
+            return Change::Keep(ErrorCode::InconsistentTopicId);
         }
-        match asked.leader_epoch.cmp(&state.leadership.leader_epoch) {
-            std::cmp::Ordering::Greater if asked.replicas.contains(&self.broker_id) => ErrorCode::None,
-            std::cmp::Ordering::Greater => ErrorCode::UnknownTopicOrPartition,
-            std::cmp::Ordering::Equal if state.topic_id.is_zero() && !topic_id.is_zero() => {
-                // An equal epoch may still bring the id of a topic that had none (KIP-516).
-                state.topic_id = topic_id;
-                match self.logs.get_or_create(&partition.tp, Some(topic_id), &config, false, self.now()) {
-                    Err(error) => error.code(),
-                    Ok(_) => ErrorCode::StaleControllerEpoch,
-                }
+        let known = &state.leadership;
+        match asked.leader_epoch.cmp(&known.leader_epoch) {
+            Ordering::Greater if !asked.replicas.contains(&self.broker_id) => {
+                Change::Keep(ErrorCode::UnknownTopicOrPartition)
             }
-            _ => ErrorCode::StaleControllerEpoch,
+            // An older state of the znode under a newer leader epoch: nothing changes, and nothing is wrong.
+            Ordering::Greater if asked.partition_epoch < known.partition_epoch => {
+                Change::Keep(ErrorCode::None)
+            }
+            Ordering::Greater => Change::Take,
+            Ordering::Equal if state.topic_id.is_zero() && !topic_id.is_zero() => {
+                // An equal epoch may still bring the id of a topic that had none (KIP-516) ...
+                state.topic_id = topic_id;
+                let config = self.configs.log_config(&partition.tp.topic);
+                let noted =
+                    self.logs.get_or_create(&partition.tp, Some(topic_id), &config, false, self.now());
+                Change::Keep(noted.err().map_or(ErrorCode::None, |error| error.code()))
+            }
+            // ... or, from a controller that goes back to before topic ids, its end: followers fetch by name then.
+            Ordering::Equal
+                if topic_id.is_zero() && !state.topic_id.is_zero() && asked.leader != self.broker_id =>
+            {
+                Change::Keep(ErrorCode::None)
+            }
+            Ordering::Equal | Ordering::Less => Change::Keep(ErrorCode::StaleControllerEpoch),
         }
     }
 
     fn open_log(&self, tp: &TopicPartition, topic_id: Uuid, is_new: bool) -> Result<Arc<Log>, ErrorCode> {
         let config = self.configs.log_config(&tp.topic);
         let id = Some(topic_id).filter(|id| !id.is_zero());
-        let log = self.logs.get_or_create(tp, id, &config, is_new, self.now()).map_err(|error| {
+        self.logs.get_or_create(tp, id, &config, is_new, self.now()).map_err(|error| {
             tracing::error!(partition = %tp, %error, "cannot open the log of this partition");
             error.code()
-        })?;
-        if let Some(mark) = self.initial_mark(tp) {
-            log.maybe_increment_high_watermark(mark.min(log.log_end_offset()));
-        }
-        Ok(log)
+        })
     }
 
     fn take_role(

@@ -8,6 +8,8 @@ pub mod alter_sender;
 pub mod become_replica;
 pub mod fetch;
 pub mod fetch_session;
+pub mod fetcher;
+pub mod follower;
 pub mod isr;
 pub mod leader;
 pub mod offsets_for;

@@ -47,18 +47,23 @@ pub struct ReplicaManager {
     pub changing: std::sync::Mutex<()>,
     partitions: RwLock<HashMap<TopicPartition, Arc<Partition>>>,
     controller_epoch: AtomicI32,
-    /// High watermarks as they were checkpointed before this start: used once, when a partition gets its role.
-    initial_marks: HashMap<TopicPartition, i64>,
 }
 
 impl ReplicaManager {
-    /// No partition yet: the controller tells which.
+    /// No partition yet: the controller tells which. `initial_marks`, the high watermarks as they were checkpointed
+    /// before this start, go to the logs at once: the next checkpoint writes them again, whether the controller has
+    /// spoken by then or not (KAFKA-1647).
     pub fn new(
         context: Arc<PartitionContext>,
         logs: Arc<LogManager>,
         configs: Arc<ConfigCache>,
         initial_marks: impl IntoIterator<Item = (TopicPartition, i64)>,
     ) -> ReplicaManager {
+        for (tp, mark) in initial_marks {
+            if let Some(log) = logs.get(&tp) {
+                log.maybe_increment_high_watermark(mark);
+            }
+        }
         ReplicaManager {
             broker_id: context.broker_id,
             clock: context.clock.clone(),
@@ -68,13 +73,7 @@ impl ReplicaManager {
             changing: std::sync::Mutex::default(),
             partitions: RwLock::default(),
             controller_epoch: AtomicI32::new(0),
-            initial_marks: initial_marks.into_iter().collect(),
         }
-    }
-
-    /// The high watermark that was checkpointed before this start.
-    pub(super) fn initial_mark(&self, tp: &TopicPartition) -> Option<i64> {
-        self.initial_marks.get(tp).copied()
     }
 
     /// Wall-clock time.

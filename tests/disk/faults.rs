@@ -282,7 +282,7 @@ fn a_replica_moves_between_directories() {
     let other = if current.log_dir() == Path::new("/a") { "/b" } else { "/a" };
     let future = manager.create_future(&partition("x"), Path::new(other), &small(), NOW).unwrap();
     for batch in read_all(&current, 1 << 20) {
-        future.append_as_follower(&batch.into(), NOW).unwrap();
+        future.append_as_follower(&batch.into(), i32::MAX, NOW).unwrap();
     }
     let before = read_all(&current, 1 << 20);
     assert!(manager.replace_with_future(&partition("x"), NOW).unwrap());

@@ -123,8 +123,14 @@ impl Log {
     }
 
     /// Appends what a leader sent, offsets as they are. A cut batch at the end is left out, as fetch answers may
-    /// end in one.
-    pub fn append_as_follower(&self, records: &Bytes, now: Timestamp) -> Result<AppendInfo, AppendError> {
+    /// end in one; and so is what follows a batch of a later epoch than the follower asked in: the leader's log may
+    /// have been cut and written anew under the answer (KAFKA-18723).
+    pub fn append_as_follower(
+        &self,
+        records: &Bytes,
+        leader_epoch: i32,
+        now: Timestamp,
+    ) -> Result<AppendInfo, AppendError> {
         let config = self.config.load_full();
         let mut incoming = Vec::new();
         let mut previous = i64::MIN;
@@ -134,6 +140,9 @@ impl Log {
                 Err(RecordsError::Truncated { .. }) => break,
                 Err(error) => return Err(error.into()),
             };
+            if view.partition_leader_epoch() > leader_epoch {
+                break;
+            }
             view.verify_crc()?;
             let (offset, last) = (view.base_offset(), view.last_offset());
             if offset <= previous || last < offset {

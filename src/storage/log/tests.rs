@@ -280,17 +280,17 @@ fn a_follower_takes_offsets_as_they_are_but_only_rising() {
     let (_, bytes) = read(&leader, 0, 1 << 20, Bound::LogEnd, true);
     let bytes = Bytes::from(bytes);
     let (_, log) = new_log(small());
-    let cut = log.append_as_follower(&bytes.slice(..bytes.len() - 7), NOW).unwrap();
+    let cut = log.append_as_follower(&bytes.slice(..bytes.len() - 7), 9, NOW).unwrap();
     assert_eq!((cut.last_offset, log.log_end_offset()), (57, 58), "a cut batch is left out");
     assert!(log.segment_count() > 3, "more than a segment is split");
     assert!(matches!(
-        log.append_as_follower(&bytes, NOW),
+        log.append_as_follower(&bytes, 9, NOW),
         Err(AppendError::UnexpectedOffset { first: 0, log_end_offset: 58, .. })
     ));
     let last = read(&leader, 58, 1 << 20, Bound::LogEnd, true).1;
     let twice = Bytes::from([&last[..], &last].concat());
-    assert!(matches!(log.append_as_follower(&twice, NOW), Err(AppendError::OffsetsNotRising { .. })));
-    log.append_as_follower(&Bytes::from(last), NOW).unwrap();
+    assert!(matches!(log.append_as_follower(&twice, 9, NOW), Err(AppendError::OffsetsNotRising { .. })));
+    log.append_as_follower(&Bytes::from(last), 9, NOW).unwrap();
     assert_eq!(log.log_end_offset(), 60);
     for from in 0..60 {
         let (ours, theirs) =
