@@ -189,7 +189,7 @@ impl Store for SimStore {
                 _ => None,
             };
             if let Some((index, number)) = results.iter().enumerate().find_map(|(at, r)| Some((at, failed(r)?))) {
-                let code = ErrorCode::from_number(number).unwrap_or(ErrorCode::SystemError);
+                let code = ErrorCode::from_number(number).unwrap_or(ErrorCode::MarshallingError);
                 return Err(MultiError { index: Some(index), error: refused(code, ops[index].path()) });
             }
             let done = results.into_iter().map(|result| match result {
