@@ -6,6 +6,9 @@
 //! out of those holes: only power losses of one broker at a time, never the controller's, while every partition's ISR
 //! keeps another live member; the broker stays away until the controller has taken it out of all ISRs; and nothing
 //! else fails that could move the controllership or keep a request under way for as long.
+//!
+//! A broker whose disk was full or failing is started again when all is mended: a replica that could not take its role
+//! for want of space is offline until then, as all of a failed directory is in Kafka.
 
 use fastrand::Rng;
 use ottla::storage::sim_fs::Call;
@@ -173,11 +176,13 @@ impl World {
             Kind::ZkOutage => {}
             Kind::Stop => self.stop(host),
             Kind::Full => {
+                self.hosts[host].was_sick = true;
                 let room = self.random.u64(0..40_000);
                 self.hosts[host].disk.limit_space(Some(room));
                 self.at(self.now + lasts, Event::Mend(Mend::Full(host)));
             }
             Kind::BadDisk => {
+                self.hosts[host].was_sick = true;
                 let call = if self.random.bool() { Call::Write } else { Call::Sync };
                 let nth = self.random.u64(1..20);
                 self.hosts[host].disk.fail_nth(call, "", nth);
@@ -274,6 +279,9 @@ impl World {
         }
         for host in 1..=BROKERS {
             self.hosts[host].disk.limit_space(None);
+            if self.hosts[host].was_sick {
+                self.down(host, false);
+            }
             if self.hosts[host].paused {
                 self.at(self.now, Event::Resume(host));
             }

@@ -79,6 +79,8 @@ pub struct Host {
     /// Counts starts.
     pub life: u64,
     pub paused: bool,
+    /// Its disk was full, or is to fail.
+    pub was_sick: bool,
     /// What arrived while it was paused.
     pub held: VecDeque<Event>,
     /// When the last request to and answer of ZooKeeper arrives: one connection keeps its order.
@@ -128,6 +130,7 @@ impl Host {
             process: None,
             life: 0,
             paused: false,
+            was_sick: false,
             held: VecDeque::new(),
             zk_up: 0,
             zk_down: 0,

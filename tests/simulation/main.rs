@@ -11,6 +11,7 @@ mod faults;
 mod host;
 mod network;
 mod oracle;
+mod picture;
 mod run;
 mod store;
 mod world;

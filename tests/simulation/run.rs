@@ -52,6 +52,9 @@ pub fn run(seed: u64, keep_lines: bool) -> Report {
         }
         end(&mut world);
     }
+    if !world.oracle.violations.is_empty() && keep_lines {
+        world.picture();
+    }
     Report {
         hash: world.hash(),
         violations: std::mem::take(&mut world.oracle.violations),

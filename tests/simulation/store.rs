@@ -54,7 +54,9 @@ impl SimStore {
 
     /// Tells all owners of watches what became of the session.
     pub fn tell(&self, news: SessionEvent) {
-        self.link().owners.iter().for_each(|owner| drop(owner.sender.send(Event::Session(news))));
+        for owner in &self.link().owners {
+            owner.sender.send(Event::Session(news));
+        }
     }
 
     /// What has to be watched on a new connection.

@@ -315,7 +315,9 @@ impl World {
         let paused = self.hosts[host].paused;
         let Some(process) = self.hosts[host].process.as_mut().filter(|_| !paused) else { return };
         process.drive(now);
-        let (out, ended) = (process.outbox.drain(), process.status.ended());
+        let (mut out, ended) = (process.outbox.drain(), process.status.ended());
+        // Those who wait for one thing are woken in an order that tokio draws by itself.
+        out.sort_by_key(|wish| if let Out::Served { conn, .. } = wish { *conn } else { 0 });
         self.mix((now as u64) << 8 | host as u64);
         self.mix(out.len() as u64);
         let from = self.address(host);
