@@ -160,8 +160,9 @@ impl Producer {
         Ok(match ErrorCode::from_i16(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
             ErrorCode::None => Sent::Committed(Some(answer.base_offset)),
             ErrorCode::DuplicateSequenceNumber => Sent::Committed(None),
-            code @ (ErrorCode::OutOfOrderSequenceNumber
-            | ErrorCode::InvalidProducerEpoch
+            // Out of order may be the word of a deposed leader that has not heard of it; if it is the true one's, the
+            // producer never gets on, and is missed at the end.
+            code @ (ErrorCode::InvalidProducerEpoch
             | ErrorCode::UnknownProducerId
             | ErrorCode::CorruptMessage
             | ErrorCode::InvalidRecord) => Sent::Wrong(code),

@@ -3,9 +3,9 @@
 //! Process crashes, pauses, cuts, outages of ZooKeeper, full and failing disks, stops in order: at any time, of any
 //! number of brokers. **Power loss** (unsynced data is gone) breaks acknowledged data in Kafka's own default durability
 //! when it meets a known hole (reliability.md R9, R10), so seeds with power loss are a family of their own that stays
-//! out of those holes: only power losses of one broker at a time, never the controller's, while every partition's ISR
-//! keeps another live member; the broker stays away until the controller has taken it out of all ISRs; and nothing
-//! else fails that could move the controllership or keep a request under way for as long.
+//! out of those holes: only power losses and orderly stops of one broker at a time, never the controller, while every
+//! partition's ISR keeps another live member; the broker stays away until the controller has taken it out of all ISRs;
+//! and nothing else fails that could move the controllership or keep a request under way for as long.
 //!
 //! A broker whose disk was full or failing is started again when all is mended: a replica that could not take its role
 //! for want of space is offline until then, as all of a failed directory is in Kafka.
@@ -84,12 +84,15 @@ impl Swarm {
     pub fn draw(random: &mut Rng) -> Swarm {
         let power = random.u8(0..5) == 0;
         let kinds = match power {
-            true => vec![Kind::Power],
+            true => vec![Kind::Power, Kind::Stop],
             false => KINDS.iter().copied().filter(|_| random.u8(0..5) < 2).collect(),
         };
         let pick = |random: &mut Rng, from: &[i64]| from[random.usize(0..from.len())];
         let lag = pick(random, &[2_000, 4_000, 10_000]);
+        let retention = [-1, -1, 8_192][random.usize(0..3)];
         let keys = vec![
+            ("log.retention.bytes", retention.to_string()),
+            ("log.retention.check.interval.ms", pick(random, &[300, 1_000]).to_string()),
             ("replica.lag.time.max.ms", lag.to_string()),
             ("replica.fetch.wait.max.ms", pick(random, &[50, 200, 500]).to_string()),
             ("replica.fetch.backoff.ms", pick(random, &[50, 200, 1_000]).to_string()),
@@ -174,6 +177,7 @@ impl World {
                 self.at(self.now + lasts, Event::Mend(Mend::ZkOutage));
             }
             Kind::ZkOutage => {}
+            Kind::Stop if !self.may_leave(host) => {}
             Kind::Stop => self.stop(host),
             Kind::Full => {
                 self.hosts[host].was_sick = true;
@@ -219,14 +223,25 @@ impl World {
 
     /// See the module for what holds the power.
     fn power_loss(&mut self, host: usize) {
-        let all_up = (1..=BROKERS).all(|host| self.hosts[host].broker().is_some());
-        if !all_up || self.controller() == Some(host) || !self.others_hold(host) {
+        if !self.may_leave(host) {
             return;
         }
+        self.note(|_| format!("broker {host} loses power"));
         self.down(host, true);
         // The session must be over and the controller must have heard of it.
         let away = self.random.i64(8_000..12_000);
         self.at(self.now + away, Event::Start(host));
+    }
+
+    /// Whether a broker may go in a seed with power losses; in others any may.
+    fn may_leave(&mut self, host: usize) -> bool {
+        if !self.swarm.kinds.contains(&Kind::Power) {
+            return true;
+        }
+        let is_up = |host: usize| {
+            self.hosts[host].broker().is_some() && self.hosts[host].process.as_ref().is_some_and(|p| !p.leaving)
+        };
+        (1..=BROKERS).all(is_up) && self.controller().is_some_and(|other| other != host) && self.others_hold(host)
     }
 
     /// The controller, as ZooKeeper says.

@@ -125,6 +125,10 @@ impl Oracle {
         let canonical = self.canonical.entry(key).or_default();
         canonical.name = tp.to_string();
         let what = format!("{tp} on broker {host} in epoch {epoch}");
+        let (start, mark, end) = (offsets.log_start_offset, offsets.high_watermark, offsets.log_end_offset);
+        if !(start <= mark && mark <= end) {
+            self.accuse(format!("{what}: start {start}, high watermark {mark} and end {end} are out of order"));
+        }
         if let Some(before) = before {
             if now.log_end < before.high_watermark {
                 let marks = (before.high_watermark, before.log_end, now.log_end);
@@ -176,7 +180,7 @@ impl Oracle {
 
     /// Holds a log's batches in `from..to` against the canonical ones, and learns what is new.
     fn compare(&mut self, key: Key, log: &Arc<Log>, from: i64, to: i64, what: &str) {
-        let mut next = from;
+        let mut next = from.max(log.log_start_offset());
         while next < to {
             let Ok(slice) = log.read(next, STEP, Bound::LogEnd, true) else { return };
             let Some(region) = slice.region else { return };

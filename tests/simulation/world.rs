@@ -55,6 +55,8 @@ pub enum Event {
     /// A dial into the void ends.
     DialLost(#[expect(dead_code, reason = "dropping it is the event")] Dialled),
     Frame { conn: u64, bytes: Bytes },
+    /// A request whose connection is gone, at a proxy that does not know it yet.
+    Late { to: usize, bytes: Bytes },
     Served { conn: u64, bytes: Option<Bytes> },
     Break { conn: u64 },
     Start(usize),
@@ -225,9 +227,9 @@ impl World {
     fn undelivered(&mut self, event: Event) {
         if let Event::Frame { conn, bytes } = event {
             let Some(to) = self.conns.get(&conn).map(|conn| conn.to.0) else { return };
-            if self.swarm.proxy && !self.hosts[to].paused && self.accept(to, 0, bytes) {
-                self.note(|_| format!("a request to an earlier life of broker {to} reaches this one"));
-                self.drive(to);
+            if self.swarm.proxy {
+                let pause = self.random.i64(1..6_000);
+                self.at(self.now + pause, Event::Late { to, bytes });
             }
             let when = self.now + self.delay();
             self.at(when, Event::Break { conn });
@@ -283,6 +285,10 @@ impl World {
                 Some(to.0)
             }
             Event::Frame { conn, bytes } => self.frame(conn, bytes),
+            Event::Late { to, bytes } => {
+                self.note(|_| format!("a late request reaches broker {to}"));
+                (!self.hosts[to].paused && self.accept(to, 0, bytes)).then_some(to)
+            }
             Event::Served { conn, bytes } => self.served(conn, bytes),
             Event::Break { conn } => self.conns.remove(&conn).map(|conn| conn.from.0),
             Event::DialLost(_) => None,
