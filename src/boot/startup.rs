@@ -45,6 +45,7 @@ use crate::protocol::records::batch::Compression;
 use crate::replication::alter_partition::AlterQueue;
 use crate::replication::alter_sender;
 use crate::replication::fetch_session::FetchSessions;
+use crate::replication::log_dirs;
 use crate::replication::partition::PartitionContext;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::shutdown::{Stop, Stopper, stop_pair};
@@ -100,6 +101,7 @@ pub async fn start(
     listen(&broker, bound, workers, &stop);
     tasks::start(&broker, &stop);
     let (replicas, epoch) = (broker.replicas.clone(), broker.epoch.clone());
+    tokio::spawn(log_dirs::run(replicas.clone(), stop.clone()));
     tokio::spawn(alter_sender::run(replicas, broker.controller_line.clone(), epoch, stop));
     tracing::info!("[KafkaServer id={broker_id}] started");
     Ok(Running { broker, endpoints, stopper })

@@ -10,6 +10,7 @@ pub mod fetch;
 pub mod fetch_session;
 pub mod isr;
 pub mod leader;
+pub mod log_dirs;
 pub mod offsets_for;
 pub mod partition;
 pub mod preferred_replica;

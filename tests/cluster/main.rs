@@ -8,6 +8,7 @@ mod client;
 mod coordination;
 mod fetching;
 mod groups;
+mod log_dirs;
 mod network;
 mod nodes;
 mod old_formats;
