@@ -86,7 +86,7 @@ pub async fn start(
     let parts = Parts { config: Arc::new(config), store, clock, configs, broker_id, cluster_id };
     let replicas =
         Arc::new(ReplicaManager::new(broker_id, logs, parts.clock.clone(), parts.configs.clone(), marks));
-    let broker = parts.assemble(replicas).await?;
+    let broker = parts.assemble(replicas).await;
     let (stopper, stop) = stop_pair();
     tasks::watch_dirs(&broker, &stop);
     register(&broker, endpoints.clone(), last_change, &parts).await?;
@@ -172,7 +172,7 @@ struct Parts {
 }
 
 impl Parts {
-    async fn assemble(&self, replicas: Arc<ReplicaManager>) -> Result<Arc<Broker>, String> {
+    async fn assemble(&self, replicas: Arc<ReplicaManager>) -> Arc<Broker> {
         let metadata = Arc::new(MetadataCache::default());
         let epoch = Arc::new(AtomicI64::new(-1));
         let offsets_partitions = self.offsets_partitions().await;
@@ -185,7 +185,7 @@ impl Parts {
         );
         let settings = &self.config.settings;
         let slots = settings.number("max.incremental.fetch.session.cache.slots").max(0) as usize;
-        Ok(Arc::new(Broker {
+        Arc::new(Broker {
             id: self.broker_id,
             cluster_id: self.cluster_id.clone(),
             config: self.config.clone(),
@@ -213,12 +213,12 @@ impl Parts {
             conversions: Arc::new(Semaphore::new(fetch_convert::AT_ONCE)),
             groups,
             store: self.store.clone(),
-            controller: self.controller()?,
+            controller: self.controller(),
             metrics: Metrics::default(),
             epoch,
             feature_epoch: Arc::new(AtomicI64::new(-1)),
             halt: Notify::new(),
-        }))
+        })
     }
 
     /// How many partitions `__consumer_offsets` has, or will have.
@@ -250,27 +250,22 @@ impl Parts {
         }
     }
 
-    fn controller(&self) -> Result<ControllerHandle, String> {
+    fn controller(&self) -> ControllerHandle {
         let settings = &self.config.settings;
-        let protocol = settings.text("inter.broker.protocol.version");
-        let versions = Versions::for_protocol(protocol).ok_or_else(|| {
-            format!("inter.broker.protocol.version = {protocol}: this broker goes back to 2.8; raise it to at least that")
-        })?;
-        let release = |major: u32, minor: u32| {
-            let mut numbers = protocol.split(['.', '-']).filter_map(|part| part.parse::<u32>().ok());
-            (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
-        };
-        Ok(runner::start(runner::Parts {
+        let release = self.config.inter_broker_release;
+        let versions =
+            Versions::for_release(release).expect("the configuration refuses releases without versions");
+        runner::start(runner::Parts {
             store: self.store.clone(),
             clock: self.clock.clone(),
             config: ControllerConfig {
                 broker_id: self.broker_id,
                 inter_broker_listener: self.config.listeners.inter_broker.clone(),
                 delete_topics: self.config.delete_topics,
-                topic_ids: release(2, 8),
-                leader_recovery: release(3, 2),
-                features: release(2, 7),
-                feature_version: if release(3, 3) { 2 } else { 1 },
+                topic_ids: release >= (2, 8),
+                leader_recovery: release >= (3, 2),
+                features: release >= (2, 7),
+                feature_version: if release >= (3, 3) { 2 } else { 1 },
                 rebalance: settings.flag("auto.leader.rebalance.enable"),
                 rebalance_interval_ms: settings.number("leader.imbalance.check.interval.seconds") * 1000,
                 imbalance_percentage: settings.number("leader.imbalance.per.broker.percentage") as i32,
@@ -283,7 +278,7 @@ impl Parts {
                 versions,
             },
             unclean_by_default: settings.flag("unclean.leader.election.enable"),
-        }))
+        })
     }
 }
 

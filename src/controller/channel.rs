@@ -43,10 +43,8 @@ const BY_RELEASE: &[((u32, u32), Versions)] = &[
 ];
 
 impl Versions {
-    /// For an `inter.broker.protocol.version`; below 2.8 there are no topic ids, and this broker does not go there.
-    pub fn for_protocol(version: &str) -> Option<Versions> {
-        let mut numbers = version.split(['.', '-']).map(|part| part.parse::<u32>().ok());
-        let release = (numbers.next()??, numbers.next()??);
+    /// For an `inter.broker.protocol.version`; there are some for every release that the configuration lets through.
+    pub fn for_release(release: (u32, u32)) -> Option<Versions> {
         BY_RELEASE.iter().find(|(first, _)| release >= *first).map(|(_, versions)| *versions)
     }
 }
@@ -306,14 +304,20 @@ fn stop_replica(settings: &Settings, addressed: &Addressed, content: &StopReplic
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::broker::{OLDEST_RELEASE, release_of};
 
     #[test]
     fn versions_follow_the_protocol() {
-        let of = |version| Versions::for_protocol(version).map(|versions| versions.leader_and_isr);
+        let versions = |version| release_of(version).and_then(Versions::for_release);
+        let of = |version| versions(version).map(|versions| versions.leader_and_isr);
         assert_eq!(of("3.9-IV0"), Some(7));
         assert_eq!(of("3.9.1"), Some(7));
         assert_eq!(of("3.3"), Some(6));
         assert_eq!(of("2.8-IV1"), Some(5));
         assert_eq!(of("2.7"), None);
+        assert!(
+            Versions::for_release(OLDEST_RELEASE).is_some(),
+            "what the configuration lets through has versions"
+        );
     }
 }

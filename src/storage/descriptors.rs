@@ -154,7 +154,9 @@ impl Kept {
             // Not the one used last: that may be an old segment that somebody reads.
             let names = slots.iter().map(|slot| &slot.name).filter(|name| name.ends_with(".log"));
             let active = names.max().cloned();
-            unused.extend(slots.extract_if(.., |slot| slot.used <= since && active.as_ref() != Some(&slot.name)));
+            unused.extend(
+                slots.extract_if(.., |slot| slot.used <= since && active.as_ref() != Some(&slot.name)),
+            );
         }
         self.dirs.retain(|_, slots| !slots.is_empty());
         self.count -= unused.len();
@@ -409,7 +411,10 @@ mod tests {
             get(&fs, &dirs[0].join("1.log"));
             fs.close_unused();
         }
-        assert!(Arc::ptr_eq(&appended, &fs.open(&dirs[0].join("2.log"), Open::Write).unwrap()), "never closed");
+        assert!(
+            Arc::ptr_eq(&appended, &fs.open(&dirs[0].join("2.log"), Open::Write).unwrap()),
+            "never closed"
+        );
         drop(appended);
         fs.close_unused();
         fs.close_unused();
