@@ -392,11 +392,11 @@ impl Running {
         // First out of office: a controller that sees its own broker leave would take every leadership away.
         self.broker.controller.notice(Notice::SessionLost);
         let unregister = brokers::unregister(&*self.broker.store, self.broker.id);
-        let outcome = tokio::time::timeout(UNREGISTER, unregister).await;
-        if let Some(why) = outcome.map_or(Some("ZooKeeper does not answer".to_owned()), |done| {
-            done.err().map(|error| error.to_string())
-        }) {
-            tracing::warn!(why, "the registration stays until the ZooKeeper session ends");
+        const STAYS: &str = "the registration stays until the ZooKeeper session ends";
+        match tokio::time::timeout(UNREGISTER, unregister).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "{STAYS}"),
+            Err(_) => tracing::warn!(error = "ZooKeeper does not answer", "{STAYS}"),
         }
         self.stopper.stop();
         self.broker.groups.stop();
