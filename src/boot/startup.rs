@@ -89,7 +89,7 @@ pub async fn start(
     let broker = parts.assemble(replicas).await;
     let (stopper, stop) = stop_pair();
     tasks::watch_dirs(&broker, &stop);
-    register(&broker, endpoints.clone(), last_change, &parts).await?;
+    register(&broker, endpoints.clone(), last_change, &parts, &stop).await?;
     // Connections wait in the sockets' queues until here: a broker that is not registered knows no topic, and would
     // tell its clients so.
     listen(&broker, bound, workers, &stop);
@@ -345,6 +345,7 @@ async fn register(
     endpoints: Vec<Endpoint>,
     last_change: i64,
     parts: &Parts,
+    stop: &Stop,
 ) -> Result<(), String> {
     let events = parts.store.watch(&watches::roots()).await.map_err(|error| error.to_string())?;
     let hearer = Arc::downgrade(broker);
@@ -363,7 +364,15 @@ async fn register(
         last_change,
     };
     let (sender, registered) = oneshot::channel();
-    tokio::spawn(watcher.run(events, sender));
+    let mut stop = stop.clone();
+    tokio::spawn(async move {
+        // A stop ends the session itself: no loss to warn of, and no reason to register again.
+        tokio::select! {
+            biased;
+            () = stop.requested() => {}
+            () = watcher.run(events, sender) => {}
+        }
+    });
     registered.await.map_err(|_| "the ZooKeeper session ended before this broker was registered".to_owned())
 }
 
