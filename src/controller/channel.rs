@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::context::Broker;
 use super::event::{Input, Reply, TopicRef};
@@ -26,6 +27,8 @@ use crate::protocol::messages::{LeaderAndIsrRequest, StopReplicaRequest, UpdateM
 
 /// Pause before a request is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// How often a line that does not get through says so.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// Versions of the control requests.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -98,13 +101,18 @@ async fn run(
     answers: mpsc::UnboundedSender<Input>,
 ) {
     let mut connection = None;
+    let mut told = None::<Instant>;
     while let Some(request) = requests.recv().await {
         let reply = loop {
             match exchange(&broker, &settings, &mut connection, &request).await {
                 Ok(reply) => break reply,
                 Err(error) => {
                     connection = None;
-                    tracing::warn!(broker = broker.image.id, %error, "a control request was not answered; sending it again");
+                    if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                        told = Some(Instant::now());
+                        tracing::warn!(broker = broker.image.id, %error,
+                            "a control request was not answered; sending it until it is");
+                    }
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }
