@@ -92,10 +92,10 @@ pub async fn start(
     let metadata = Arc::new(MetadataCache::default());
     let parts = Parts { config: Arc::new(config), store, clock, configs, metadata, broker_id, cluster_id };
     let replicas = Arc::new(ReplicaManager::new(parts.partitions(), logs, parts.configs.clone(), marks));
-    let broker = parts.assemble(replicas).await?;
+    let broker = parts.assemble(replicas).await;
     let (stopper, stop) = stop_pair();
     tasks::watch_dirs(&broker, &stop);
-    register(&broker, endpoints.clone(), last_change, &parts).await?;
+    register(&broker, endpoints.clone(), last_change, &parts, &stop).await?;
     // Connections wait in the sockets' queues until here: a broker that is not registered knows no topic, and would
     // tell its clients so.
     listen(&broker, bound, workers, &stop);
@@ -201,7 +201,7 @@ impl Parts {
         }
     }
 
-    async fn assemble(&self, replicas: Arc<ReplicaManager>) -> Result<Arc<Broker>, String> {
+    async fn assemble(&self, replicas: Arc<ReplicaManager>) -> Arc<Broker> {
         let metadata = self.metadata.clone();
         let epoch = Arc::new(AtomicI64::new(-1));
         let offsets_partitions = self.offsets_partitions().await;
@@ -214,7 +214,7 @@ impl Parts {
         );
         let settings = &self.config.settings;
         let slots = settings.number("max.incremental.fetch.session.cache.slots").max(0) as usize;
-        Ok(Arc::new(Broker {
+        Arc::new(Broker {
             id: self.broker_id,
             cluster_id: self.cluster_id.clone(),
             config: self.config.clone(),
@@ -237,12 +237,12 @@ impl Parts {
             conversions: Arc::new(Semaphore::new(fetch_convert::AT_ONCE)),
             groups,
             store: self.store.clone(),
-            controller: self.controller()?,
+            controller: self.controller(),
             metrics: Metrics::default(),
             epoch,
             feature_epoch: Arc::new(AtomicI64::new(-1)),
             halt: Notify::new(),
-        }))
+        })
     }
 
     /// How many partitions `__consumer_offsets` has, or will have.
@@ -274,27 +274,22 @@ impl Parts {
         }
     }
 
-    fn controller(&self) -> Result<ControllerHandle, String> {
+    fn controller(&self) -> ControllerHandle {
         let settings = &self.config.settings;
-        let protocol = settings.text("inter.broker.protocol.version");
-        let versions = Versions::for_protocol(protocol).ok_or_else(|| {
-            format!("inter.broker.protocol.version = {protocol}: this broker goes back to 2.8; raise it to at least that")
-        })?;
-        let release = |major: u32, minor: u32| {
-            let mut numbers = protocol.split(['.', '-']).filter_map(|part| part.parse::<u32>().ok());
-            (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
-        };
-        Ok(runner::start(runner::Parts {
+        let release = self.config.inter_broker_release;
+        let versions =
+            Versions::for_release(release).expect("the configuration refuses releases without versions");
+        runner::start(runner::Parts {
             store: self.store.clone(),
             clock: self.clock.clone(),
             config: ControllerConfig {
                 broker_id: self.broker_id,
                 inter_broker_listener: self.config.listeners.inter_broker.clone(),
                 delete_topics: self.config.delete_topics,
-                topic_ids: release(2, 8),
-                leader_recovery: release(3, 2),
-                features: release(2, 7),
-                feature_version: if release(3, 3) { 2 } else { 1 },
+                topic_ids: release >= (2, 8),
+                leader_recovery: release >= (3, 2),
+                features: release >= (2, 7),
+                feature_version: if release >= (3, 3) { 2 } else { 1 },
                 rebalance: settings.flag("auto.leader.rebalance.enable"),
                 rebalance_interval_ms: settings.number("leader.imbalance.check.interval.seconds") * 1000,
                 imbalance_percentage: settings.number("leader.imbalance.per.broker.percentage") as i32,
@@ -307,7 +302,7 @@ impl Parts {
                 versions,
             },
             unclean_by_default: settings.flag("unclean.leader.election.enable"),
-        }))
+        })
     }
 }
 
@@ -374,6 +369,7 @@ async fn register(
     endpoints: Vec<Endpoint>,
     last_change: i64,
     parts: &Parts,
+    stop: &Stop,
 ) -> Result<(), String> {
     let events = parts.store.watch(&watches::roots()).await.map_err(|error| error.to_string())?;
     let hearer = Arc::downgrade(broker);
@@ -392,7 +388,15 @@ async fn register(
         last_change,
     };
     let (sender, registered) = oneshot::channel();
-    tokio::spawn(watcher.run(events, sender));
+    let mut stop = stop.clone();
+    tokio::spawn(async move {
+        // A stop ends the session itself: no loss to warn of, and no reason to register again.
+        tokio::select! {
+            biased;
+            () = stop.requested() => {}
+            () = watcher.run(events, sender) => {}
+        }
+    });
     registered.await.map_err(|_| "the ZooKeeper session ended before this broker was registered".to_owned())
 }
 
@@ -422,11 +426,11 @@ impl Running {
         // First out of office: a controller that sees its own broker leave would take every leadership away.
         self.broker.controller.notice(Notice::SessionLost);
         let unregister = brokers::unregister(&*self.broker.store, self.broker.id);
-        let outcome = tokio::time::timeout(UNREGISTER, unregister).await;
-        if let Some(why) = outcome.map_or(Some("ZooKeeper does not answer".to_owned()), |done| {
-            done.err().map(|error| error.to_string())
-        }) {
-            tracing::warn!(why, "the registration stays until the ZooKeeper session ends");
+        const STAYS: &str = "the registration stays until the ZooKeeper session ends";
+        match tokio::time::timeout(UNREGISTER, unregister).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "{STAYS}"),
+            Err(_) => tracing::warn!(error = "ZooKeeper does not answer", "{STAYS}"),
         }
         self.stopper.stop();
         self.broker.groups.stop();
