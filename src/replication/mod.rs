@@ -12,6 +12,7 @@ pub mod fetcher;
 pub mod follower;
 pub mod isr;
 pub mod leader;
+pub mod log_dirs;
 pub mod offsets_for;
 pub mod partition;
 pub mod preferred_replica;

@@ -8,6 +8,7 @@ mod client;
 mod coordination;
 mod fetching;
 mod groups;
+mod log_dirs;
 mod network;
 mod nodes;
 mod old_formats;
@@ -15,6 +16,7 @@ mod outages;
 mod processes;
 mod producing;
 mod raw;
+mod replication;
 #[path = "../support/sample.rs"]
 mod sample;
 mod storage;
