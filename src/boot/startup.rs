@@ -21,6 +21,7 @@ use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::broker::BrokerConfig;
 use crate::config::listeners::Endpoint;
+use crate::config::load::Settings;
 use crate::controller::channel::{Settings as ChannelSettings, Versions};
 use crate::controller::event::Change;
 use crate::controller::machine::Config as ControllerConfig;
@@ -50,6 +51,7 @@ use crate::replication::fetcher::requests as follower;
 use crate::replication::log_dirs;
 use crate::replication::partition::PartitionContext;
 use crate::replication::replica_manager::ReplicaManager;
+use crate::replication::throttle::{self, Throttles};
 use crate::shutdown::{Stop, Stopper, stop_pair};
 
 /// How long connections may take to finish what they are at when the broker stops.
@@ -95,6 +97,7 @@ pub async fn start(
     let parts = Parts { config: Arc::new(config), store, clock, configs, metadata, broker_id, cluster_id };
     let replicas = Arc::new(ReplicaManager::new(parts.partitions(), logs, parts.configs.clone(), marks));
     let broker = parts.assemble(replicas).await;
+    broker.throttles_changed(None);
     let (stopper, stop) = stop_pair();
     tasks::watch_dirs(&broker, &stop);
     register(&broker, endpoints.clone(), last_change, &parts, &stop).await?;
@@ -205,7 +208,12 @@ impl Parts {
         }
     }
 
-    fn fetchers(&self, replicas: Arc<ReplicaManager>, broker_epoch: Arc<AtomicI64>) -> Arc<FetcherManager> {
+    fn fetchers(
+        &self,
+        replicas: Arc<ReplicaManager>,
+        throttles: Arc<Throttles>,
+        broker_epoch: Arc<AtomicI64>,
+    ) -> Arc<FetcherManager> {
         let settings = &self.config.settings;
         let int = |key: &str| settings.number(key).clamp(0, i64::from(i32::MAX)) as i32;
         let protocol = settings.text("inter.broker.protocol.version");
@@ -222,6 +230,7 @@ impl Parts {
         let shared = fetchers::Shared {
             replicas,
             metadata: self.metadata.clone(),
+            throttles,
             broker_epoch,
             requests,
             listener: self.config.listeners.inter_broker.clone(),
@@ -243,6 +252,7 @@ impl Parts {
             offsets_partitions,
         );
         let settings = &self.config.settings;
+        let throttles = Arc::new(Throttles::new(self.broker_id, replication_windows(settings)));
         let slots = settings.number("max.incremental.fetch.session.cache.slots").max(0) as usize;
         Arc::new(Broker {
             id: self.broker_id,
@@ -261,7 +271,8 @@ impl Parts {
             },
             producer_ids: ProducerIds::new(self.broker_id, epoch.clone(), self.controller_line()),
             controller_line: self.controller_line(),
-            fetchers: self.fetchers(replicas.clone(), epoch.clone()),
+            fetchers: self.fetchers(replicas.clone(), throttles.clone(), epoch.clone()),
+            throttles,
             metadata,
             replicas,
             sessions: FetchSessions::new(slots),
@@ -334,6 +345,13 @@ impl Parts {
             },
             unclean_by_default: settings.flag("unclean.leader.election.enable"),
         })
+    }
+}
+
+fn replication_windows(settings: &Settings) -> throttle::Windows {
+    throttle::Windows {
+        count: settings.number("replication.quota.window.num"),
+        size_ms: settings.number("replication.quota.window.size.seconds").saturating_mul(1000),
     }
 }
 
@@ -435,12 +453,14 @@ fn hear(broker: &Arc<Broker>, told: Told) {
     match told {
         Told::Controller(notice) => broker.controller.notice(notice),
         Told::TopicConfig(topic) => {
+            broker.throttles_changed(Some(&topic));
             broker.replicas.configs_changed(Some(&topic));
             if broker.configs.log_config(&topic).unclean_leader_election {
                 broker.controller.changed(Change::UncleanOf(topic.into()));
             }
         }
         Told::BrokerConfig => {
+            broker.throttles_changed(None);
             broker.replicas.configs_changed(None);
             if broker.configs.layers().get("unclean.leader.election.enable") == Some("true") {
                 broker.controller.changed(Change::UncleanByDefault);

@@ -65,6 +65,11 @@ impl ConfigCache {
         self.read(|inner| inner.topics.get(topic).cloned().unwrap_or_default())
     }
 
+    /// The topics that set anything.
+    pub fn topics_with_overrides(&self) -> Vec<Arc<str>> {
+        self.read(|inner| inner.topics.keys().cloned().collect())
+    }
+
     /// The log settings in force for a topic.
     pub fn log_config(&self, topic: &str) -> Arc<LogConfig> {
         self.read(|inner| inner.resolved.get(topic).unwrap_or(&inner.plain).clone())

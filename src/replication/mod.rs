@@ -18,3 +18,4 @@ pub mod partition;
 pub mod preferred_replica;
 pub mod purgatory;
 pub mod replica_manager;
+pub mod throttle;
