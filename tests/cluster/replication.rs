@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use ottla::protocol::error_code::ErrorCode;
 use ottla::protocol::messages::create_topics::{CreatableReplicaAssignment, CreatableTopic};
-use ottla::protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest};
+use ottla::protocol::messages::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
+use ottla::protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, IncrementalAlterConfigsRequest};
 use ottla::protocol::records::batch::set_base_offset;
 use ottla::protocol::records::view::batches;
 
@@ -23,9 +25,13 @@ const SETTINGS: &[(&str, &str)] = &[
 ];
 
 async fn two() -> (Zk, Node, Node) {
+    two_with(SETTINGS).await
+}
+
+async fn two_with(settings: &[(&str, &str)]) -> (Zk, Node, Node) {
     let zk = Zk::start().await;
-    let one = Node::start(&zk, 1, SETTINGS).await;
-    let two = Node::start(&zk, 2, SETTINGS).await;
+    let one = Node::start(&zk, 1, settings).await;
+    let two = Node::start(&zk, 2, settings).await;
     for node in [&one, &two] {
         until("both brokers in the metadata", async || {
             (node.client().await.metadata(&[]).await.brokers.len() == 2).then_some(())
@@ -210,4 +216,53 @@ async fn a_follower_that_diverged_is_cut_to_where_it_agrees() {
     let values: Vec<&str> = found.iter().map(|(_, value)| value.as_str()).collect();
     assert_eq!(values, ["a", "b", "c", "d", "e", "f"]);
     until_equal(&one, &two, "parted", 6).await;
+}
+
+/// Sets a key of a topic (`2`) or a broker (`4`), or takes it back.
+async fn alter(at: &Node, resource_type: i8, name: &str, key: &str, value: Option<&str>) {
+    let config = AlterableConfig {
+        name: key.to_owned(),
+        config_operation: i8::from(value.is_none()),
+        value: value.map(str::to_owned),
+        ..Default::default()
+    };
+    let resource = AlterConfigsResource {
+        resource_type,
+        resource_name: name.to_owned(),
+        configs: vec![config],
+        ..Default::default()
+    };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    let answer = at.client().await.call(1, &request).await.responses.remove(0);
+    assert_eq!(code(answer.error_code), ErrorCode::None, "{key}: {:?}", answer.error_message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_follower_copies_no_faster_than_it_may() {
+    let small = [SETTINGS, &[("replica.fetch.max.bytes", "50000")]].concat();
+    let (zk, one, mut two) = two_with(&small).await;
+    create(&one, "slow").await;
+    two.stop().await;
+    until_isr(&one, "slow", &[1]).await;
+    let (topic_key, rate) =
+        ("follower.replication.throttled.replicas", "follower.replication.throttled.rate");
+    alter(&one, 2, "slow", topic_key, Some("0:2")).await;
+    // Of all brokers: one broker's own values are for that broker to take.
+    alter(&one, 4, "", rate, Some("20000")).await;
+    let large = "x".repeat(50_000);
+    for n in 0..40 {
+        assert_eq!(one.client().await.produce(("slow", 0), &[&large]).await, n);
+    }
+    two.start_again(&zk).await;
+    let begun = Instant::now();
+    let size = || std::fs::metadata(segment(&two, "slow")).map_or(0, |file| file.len());
+    until("the first batches", async || (size() > 100_000).then_some(())).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Two batches may pass before the rate is known to be exceeded.
+    let copied = size();
+    let allowed = 20_000 * (begun.elapsed().as_secs() + 1) + 150_000;
+    assert!(copied < allowed, "{copied} bytes of 2,000,000 in {} ms", begun.elapsed().as_millis());
+    alter(&one, 4, "", rate, None).await;
+    until_equal(&one, &two, "slow", 40).await;
+    until_isr(&one, "slow", &[1, 2]).await;
 }
