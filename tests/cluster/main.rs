@@ -6,7 +6,9 @@
 mod api_versions;
 mod client;
 mod coordination;
+mod coordinators;
 mod fetching;
+mod forged;
 mod groups;
 mod log_dirs;
 mod network;
