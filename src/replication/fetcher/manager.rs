@@ -273,3 +273,6 @@ impl Table {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
