@@ -265,3 +265,6 @@ fn begin_role(state: &mut State, context: &PartitionContext, before: Option<&Isr
         Role::Follower => Ok(()),
     }
 }
+
+#[cfg(test)]
+pub(in crate::replication) mod tests;

@@ -221,12 +221,13 @@ impl FetcherManager {
     pub async fn run(manager: Weak<FetcherManager>, metadata: Arc<MetadataCache>, mut stop: Stop) {
         let mut changes = metadata.changes();
         loop {
+            let Some(manager) = manager.upgrade() else { return };
+            manager.refresh();
+            drop(manager);
             tokio::select! {
                 () = stop.requested() => break,
                 changed = changes.changed() => if changed.is_err() { break },
             }
-            let Some(manager) = manager.upgrade() else { return };
-            manager.refresh();
         }
         if let Some(manager) = manager.upgrade() {
             let mut table = manager.lock();
@@ -273,3 +274,6 @@ impl Table {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
