@@ -4,6 +4,7 @@
 //! Versions follow `inter.broker.protocol.version` alone; no ApiVersions is asked (trap 5).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -71,6 +72,8 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Channel {
     queue: mpsc::UnboundedSender<Addressed>,
+    /// Requests that are queued or not answered yet.
+    pending: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -84,13 +87,21 @@ impl Channel {
     /// Opens a line to `broker`; answers go to `answers`.
     pub fn open(broker: Broker, settings: Settings, answers: mpsc::UnboundedSender<Input>) -> Channel {
         let (queue, requests) = mpsc::unbounded_channel();
-        Channel { queue, task: tokio::spawn(run(broker, settings, requests, answers)) }
+        let pending = Arc::new(AtomicUsize::new(0));
+        let task = tokio::spawn(run(broker, settings, requests, answers, pending.clone()));
+        Channel { queue, pending, task }
     }
 
     /// Queues a request.
     pub fn send(&self, request: Addressed) {
+        self.pending.fetch_add(1, Ordering::SeqCst);
         // The task ends only when the line is dropped.
         let _closed = self.queue.send(request);
+    }
+
+    /// Whether all that was sent is answered.
+    pub fn is_quiet(&self) -> bool {
+        self.pending.load(Ordering::SeqCst) == 0
     }
 }
 
@@ -99,6 +110,7 @@ async fn run(
     settings: Settings,
     mut requests: mpsc::UnboundedReceiver<Addressed>,
     answers: mpsc::UnboundedSender<Input>,
+    pending: Arc<AtomicUsize>,
 ) {
     let mut connection = None;
     let mut told = None::<Instant>;
@@ -117,6 +129,7 @@ async fn run(
                 }
             }
         };
+        pending.fetch_sub(1, Ordering::SeqCst);
         if let Some(reply) = reply {
             let input = Input::Replied { broker: request.broker, broker_epoch: request.broker_epoch, reply };
             if answers.send(input).is_err() {
