@@ -22,6 +22,7 @@ use crate::protocol::error_code::ErrorCode;
 use crate::replication::fetch_session::FetchSessions;
 use crate::replication::fetcher::manager::FetcherManager;
 use crate::replication::replica_manager::ReplicaManager;
+use crate::replication::throttle::{self, Throttles};
 
 /// Everything a handler may use.
 pub struct Broker {
@@ -41,6 +42,8 @@ pub struct Broker {
     pub replicas: Arc<ReplicaManager>,
     /// Who copies them from their leaders.
     pub fetchers: Arc<FetcherManager>,
+    /// How much of their copying may pass.
+    pub throttles: Arc<Throttles>,
     /// Incremental fetches.
     pub sessions: FetchSessions,
     /// Turns to convert records for old clients.
@@ -76,6 +79,22 @@ impl Broker {
     /// Version of `/feature`, which clients see as the epoch of finalized features.
     pub fn feature_epoch(&self) -> i64 {
         self.feature_epoch.load(Ordering::SeqCst)
+    }
+
+    /// Takes the replication quotas into force that are configured: of one topic, or of all and this broker's rates.
+    pub fn throttles_changed(&self, topic: Option<&str>) {
+        let Throttles { leader, follower } = &*self.throttles;
+        let of_topic = |topic: &str| {
+            let own = self.configs.topic_overrides(topic);
+            leader.set_topic(topic, own.get(throttle::LEADER_REPLICAS).map(String::as_str));
+            follower.set_topic(topic, own.get(throttle::FOLLOWER_REPLICAS).map(String::as_str));
+        };
+        if let Some(topic) = topic {
+            return of_topic(topic);
+        }
+        leader.set_rate(self.configs.set_number(throttle::LEADER_RATE));
+        follower.set_rate(self.configs.set_number(throttle::FOLLOWER_RATE));
+        self.configs.topics_with_overrides().iter().for_each(|topic| of_topic(topic));
     }
 
     /// Whether a controller's request is for this life of the broker, and from the newest controller

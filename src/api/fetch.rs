@@ -18,7 +18,7 @@ use crate::protocol::messages::fetch::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use crate::protocol::messages::{FetchRequest, FetchResponse};
-use crate::replication::fetch::{self, Near, Outcome, Params, Target};
+use crate::replication::fetch::{self, Follower, Near, Outcome, Params, Target};
 use crate::replication::fetch_session::{Asked, Fetch, Key, Told, Wanted};
 use crate::storage::log::{Bound, Slice};
 use crate::storage::txn_index::AbortedTxn;
@@ -44,6 +44,7 @@ pub async fn handle(broker: &Arc<Broker>, request: FetchRequest, call: Call<'_>)
     let listener = call.caller.listener.clone();
     let is_enough = fetch::is_enough(&params, &outcomes);
     if is_enough && fetch_convert::old_format(version).is_none() {
+        fetch::count_sent(&params, &targets, &outcomes);
         return Answer::Now(respond(broker, session, &targets, outcomes, version, &listener).await);
     }
     // What is not enough is let go: it holds files open.
@@ -52,8 +53,9 @@ pub async fn handle(broker: &Arc<Broker>, request: FetchRequest, call: Call<'_>)
     Answer::Later(Box::pin(async move {
         let (targets, outcomes) = match read {
             Some(outcomes) => (targets, outcomes),
-            None => fetch::until_readable(params, targets).await,
+            None => fetch::until_readable(&params, targets).await,
         };
+        fetch::count_sent(&params, &targets, &outcomes);
         respond(&broker, session, &targets, outcomes, version, &listener).await
     }))
 }
@@ -80,7 +82,7 @@ fn params(broker: &Broker, request: &FetchRequest, call: &Call<'_>, replica_id: 
         max_bytes,
         hard_limit: version <= 2,
         leader_only: replica_id >= 0 || version < 11,
-        follower: (!is_consumer).then_some(replica_id),
+        follower: (!is_consumer).then(|| Follower { id: replica_id, throttle: broker.throttles.clone() }),
         near,
     }
 }

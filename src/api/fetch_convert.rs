@@ -261,6 +261,7 @@ mod tests {
         let wrappers = (1..=3).map(|n| n * 20_000 - 1);
         assert_eq!(offsets(&converted), wrappers.chain(60_000..65_000).collect::<Vec<_>>());
     }
+
     #[test]
     fn what_cannot_be_converted_ends_the_answer_and_fails_alone() {
         let plain = batch(0, Compression::None, 3);

@@ -241,7 +241,7 @@ api_table! {
     DeleteAcls open refuse::delete_acls;
     DescribeConfigs served describe_configs::handle;
     AlterConfigs served alter_configs::handle;
-    AlterReplicaLogDirs open alter_replica_log_dirs::handle;
+    AlterReplicaLogDirs served alter_replica_log_dirs::handle;
     DescribeLogDirs served describe_log_dirs::handle;
     SaslAuthenticate open refuse::sasl_authenticate;
     CreatePartitions served create_partitions::handle;

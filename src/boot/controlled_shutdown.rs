@@ -9,6 +9,8 @@ use crate::membership::controller_line::ControllerLine;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::ControlledShutdownRequest;
 
+/// How long a controller that leaves waits for its brokers to have heard of it.
+const HEARD: Duration = Duration::from_secs(2);
 /// Highest version of the request.
 const NEWEST: i16 = 3;
 
@@ -23,7 +25,7 @@ pub async fn leave(broker: &Arc<Broker>) {
     let mut line = ControllerLine::new(broker.controller_line.clone());
     for attempt in 1..=tries {
         match ask(broker, &mut line).await {
-            Ok(()) => return,
+            Ok(()) => return broker.controller.quiet(HEARD).await,
             Err(why) if attempt == tries => {
                 tracing::warn!(
                     why,

@@ -21,6 +21,7 @@ use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::broker::BrokerConfig;
 use crate::config::listeners::Endpoint;
+use crate::config::load::Settings;
 use crate::controller::channel::{Settings as ChannelSettings, Versions};
 use crate::controller::event::Change;
 use crate::controller::machine::Config as ControllerConfig;
@@ -47,8 +48,10 @@ use crate::replication::alter_sender;
 use crate::replication::fetch_session::FetchSessions;
 use crate::replication::fetcher::manager::{self as fetchers, FetcherManager};
 use crate::replication::fetcher::requests as follower;
+use crate::replication::log_dirs;
 use crate::replication::partition::PartitionContext;
 use crate::replication::replica_manager::ReplicaManager;
+use crate::replication::throttle::{self, Throttles};
 use crate::shutdown::{Stop, Stopper, stop_pair};
 use crate::storage::fs::Fs;
 use crate::storage::manager::LogManager;
@@ -140,10 +143,11 @@ pub async fn enter(loaded: Loaded, endpoints: Vec<Endpoint>) -> Result<(Running,
     let metadata = Arc::new(MetadataCache::default());
     let parts = Parts { config: Arc::new(config), store, clock, configs, metadata, broker_id, cluster_id };
     let replicas = Arc::new(ReplicaManager::new(parts.partitions(), logs, parts.configs.clone(), marks));
-    let broker = parts.assemble(replicas).await?;
+    let broker = parts.assemble(replicas).await;
+    broker.throttles_changed(None);
     let (stopper, stop) = stop_pair();
     tasks::watch_dirs(&broker, &stop);
-    register(&broker, endpoints.clone(), last_change, &parts).await?;
+    register(&broker, endpoints.clone(), last_change, &parts, &stop).await?;
     Ok((Running { broker, endpoints, stopper }, stop))
 }
 
@@ -153,6 +157,7 @@ pub fn work(broker: &Arc<Broker>, stop: Stop) {
     let fetchers = Arc::downgrade(&broker.fetchers);
     tokio::spawn(FetcherManager::run(fetchers, broker.metadata.clone(), stop.clone()));
     let (replicas, epoch) = (broker.replicas.clone(), broker.epoch.clone());
+    tokio::spawn(log_dirs::run(replicas.clone(), stop.clone()));
     tokio::spawn(alter_sender::run(replicas, broker.controller_line.clone(), epoch, stop));
 }
 
@@ -253,14 +258,16 @@ impl Parts {
     fn fetchers(
         &self,
         replicas: Arc<ReplicaManager>,
+        throttles: Arc<Throttles>,
         broker_epoch: Arc<AtomicI64>,
-    ) -> Result<Arc<FetcherManager>, String> {
+    ) -> Arc<FetcherManager> {
         let settings = &self.config.settings;
         let int = |key: &str| settings.number(key).clamp(0, i64::from(i32::MAX)) as i32;
         let protocol = settings.text("inter.broker.protocol.version");
         let requests = follower::Settings {
             broker_id: self.broker_id,
-            versions: follower::Versions::for_protocol(protocol).ok_or_else(|| too_old(protocol))?,
+            versions: follower::Versions::for_protocol(protocol)
+                .expect("the configuration refuses releases without versions"),
             max_wait_ms: int("replica.fetch.wait.max.ms"),
             min_bytes: int("replica.fetch.min.bytes"),
             response_max_bytes: int("replica.fetch.response.max.bytes"),
@@ -270,16 +277,17 @@ impl Parts {
         let shared = fetchers::Shared {
             replicas,
             metadata: self.metadata.clone(),
+            throttles,
             broker_epoch,
             requests,
             listener: self.config.listeners.inter_broker.clone(),
             socket_timeout: self.config.ms("replica.socket.timeout.ms"),
             fetchers: int("num.replica.fetchers"),
         };
-        Ok(FetcherManager::new(shared, Handle::current()))
+        FetcherManager::new(shared, Handle::current())
     }
 
-    async fn assemble(&self, replicas: Arc<ReplicaManager>) -> Result<Arc<Broker>, String> {
+    async fn assemble(&self, replicas: Arc<ReplicaManager>) -> Arc<Broker> {
         let metadata = self.metadata.clone();
         let epoch = Arc::new(AtomicI64::new(-1));
         let offsets_partitions = self.offsets_partitions().await;
@@ -291,8 +299,9 @@ impl Parts {
             offsets_partitions,
         );
         let settings = &self.config.settings;
+        let throttles = Arc::new(Throttles::new(self.broker_id, replication_windows(settings)));
         let slots = settings.number("max.incremental.fetch.session.cache.slots").max(0) as usize;
-        Ok(Arc::new(Broker {
+        Arc::new(Broker {
             id: self.broker_id,
             cluster_id: self.cluster_id.clone(),
             config: self.config.clone(),
@@ -309,19 +318,20 @@ impl Parts {
             },
             producer_ids: ProducerIds::new(self.broker_id, epoch.clone(), self.controller_line()),
             controller_line: self.controller_line(),
-            fetchers: self.fetchers(replicas.clone(), epoch.clone())?,
+            fetchers: self.fetchers(replicas.clone(), throttles.clone(), epoch.clone()),
+            throttles,
             metadata,
             replicas,
             sessions: FetchSessions::new(slots),
             conversions: Arc::new(Semaphore::new(fetch_convert::AT_ONCE)),
             groups,
             store: self.store.clone(),
-            controller: self.controller()?,
+            controller: self.controller(),
             metrics: Metrics::default(),
             epoch,
             feature_epoch: Arc::new(AtomicI64::new(-1)),
             halt: Notify::new(),
-        }))
+        })
     }
 
     /// How many partitions `__consumer_offsets` has, or will have.
@@ -353,25 +363,22 @@ impl Parts {
         }
     }
 
-    fn controller(&self) -> Result<ControllerHandle, String> {
+    fn controller(&self) -> ControllerHandle {
         let settings = &self.config.settings;
-        let protocol = settings.text("inter.broker.protocol.version");
-        let versions = Versions::for_protocol(protocol).ok_or_else(|| too_old(protocol))?;
-        let release = |major: u32, minor: u32| {
-            let mut numbers = protocol.split(['.', '-']).filter_map(|part| part.parse::<u32>().ok());
-            (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
-        };
-        Ok(runner::start(runner::Parts {
+        let release = self.config.inter_broker_release;
+        let versions =
+            Versions::for_release(release).expect("the configuration refuses releases without versions");
+        runner::start(runner::Parts {
             store: self.store.clone(),
             clock: self.clock.clone(),
             config: ControllerConfig {
                 broker_id: self.broker_id,
                 inter_broker_listener: self.config.listeners.inter_broker.clone(),
                 delete_topics: self.config.delete_topics,
-                topic_ids: release(2, 8),
-                leader_recovery: release(3, 2),
-                features: release(2, 7),
-                feature_version: if release(3, 3) { 2 } else { 1 },
+                topic_ids: release >= (2, 8),
+                leader_recovery: release >= (3, 2),
+                features: release >= (2, 7),
+                feature_version: if release >= (3, 3) { 2 } else { 1 },
                 rebalance: settings.flag("auto.leader.rebalance.enable"),
                 rebalance_interval_ms: settings.number("leader.imbalance.check.interval.seconds") * 1000,
                 imbalance_percentage: settings.number("leader.imbalance.per.broker.percentage") as i32,
@@ -384,14 +391,15 @@ impl Parts {
                 versions,
             },
             unclean_by_default: settings.flag("unclean.leader.election.enable"),
-        }))
+        })
     }
 }
 
-fn too_old(protocol: &str) -> String {
-    format!(
-        "inter.broker.protocol.version = {protocol}: this broker goes back to 2.8; raise it to at least that"
-    )
+fn replication_windows(settings: &Settings) -> throttle::Windows {
+    throttle::Windows {
+        count: settings.number("replication.quota.window.num"),
+        size_ms: settings.number("replication.quota.window.size.seconds").saturating_mul(1000),
+    }
 }
 
 fn listen(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: Vec<Handle>, stop: &Stop) {
@@ -457,6 +465,7 @@ async fn register(
     endpoints: Vec<Endpoint>,
     last_change: i64,
     parts: &Parts,
+    stop: &Stop,
 ) -> Result<(), String> {
     let events = parts.store.watch(&watches::roots()).await.map_err(|error| error.to_string())?;
     let hearer = Arc::downgrade(broker);
@@ -475,7 +484,15 @@ async fn register(
         last_change,
     };
     let (sender, registered) = oneshot::channel();
-    tokio::spawn(watcher.run(events, sender));
+    let mut stop = stop.clone();
+    tokio::spawn(async move {
+        // A stop ends the session itself: no loss to warn of, and no reason to register again.
+        tokio::select! {
+            biased;
+            () = stop.requested() => {}
+            () = watcher.run(events, sender) => {}
+        }
+    });
     registered.await.map_err(|_| "the ZooKeeper session ended before this broker was registered".to_owned())
 }
 
@@ -483,12 +500,14 @@ fn hear(broker: &Arc<Broker>, told: Told) {
     match told {
         Told::Controller(notice) => broker.controller.notice(notice),
         Told::TopicConfig(topic) => {
+            broker.throttles_changed(Some(&topic));
             broker.replicas.configs_changed(Some(&topic));
             if broker.configs.log_config(&topic).unclean_leader_election {
                 broker.controller.changed(Change::UncleanOf(topic.into()));
             }
         }
         Told::BrokerConfig => {
+            broker.throttles_changed(None);
             broker.replicas.configs_changed(None);
             if broker.configs.layers().get("unclean.leader.election.enable") == Some("true") {
                 broker.controller.changed(Change::UncleanByDefault);
@@ -505,11 +524,11 @@ impl Running {
         // First out of office: a controller that sees its own broker leave would take every leadership away.
         self.broker.controller.notice(Notice::SessionLost);
         let unregister = brokers::unregister(&*self.broker.store, self.broker.id);
-        let outcome = tokio::time::timeout(UNREGISTER, unregister).await;
-        if let Some(why) = outcome.map_or(Some("ZooKeeper does not answer".to_owned()), |done| {
-            done.err().map(|error| error.to_string())
-        }) {
-            tracing::warn!(why, "the registration stays until the ZooKeeper session ends");
+        const STAYS: &str = "the registration stays until the ZooKeeper session ends";
+        match tokio::time::timeout(UNREGISTER, unregister).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "{STAYS}"),
+            Err(_) => tracing::warn!(error = "ZooKeeper does not answer", "{STAYS}"),
         }
         self.stopper.stop();
         self.broker.groups.stop();

@@ -13,6 +13,7 @@ const BLOCK: usize = 256 << 10;
 const AHEAD: usize = 4;
 /// The longest line taken.
 const LINE_MAX: usize = 64 << 20;
+
 /// Reads standard input on a thread of its own: blocks that end with a line's end, the last perhaps without.
 pub fn read_ahead() -> mpsc::Receiver<Result<Bytes, String>> {
     let (sender, receiver) = mpsc::channel(AHEAD);

@@ -36,6 +36,17 @@ pub struct BrokerConfig {
     pub delete_topics: bool,
     /// `request.timeout.ms`.
     pub request_timeout: Duration,
+    /// `inter.broker.protocol.version`: [`OLDEST_RELEASE`] or later.
+    pub inter_broker_release: (u32, u32),
+}
+
+/// The oldest `inter.broker.protocol.version` that is served: older ones have no topic ids.
+pub const OLDEST_RELEASE: (u32, u32) = (2, 8);
+
+/// The release that a value of `inter.broker.protocol.version` names: its first two numbers.
+pub fn release_of(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split(['.', '-']).map(|part| part.trim().parse().ok());
+    Some((numbers.next()??, numbers.next()??))
 }
 
 fn optional_ms(settings: &Settings, name: &str) -> Option<Duration> {
@@ -56,7 +67,9 @@ impl BrokerConfig {
         }
         errors.extend(cross_checks(&settings));
         errors.extend(not_served(&settings));
-        let (Some(listeners), true) = (listeners, errors.is_empty()) else {
+        let release = inter_broker_release(&settings).map_err(|error| errors.push(error)).ok();
+        let (Some(listeners), Some(inter_broker_release), true) = (listeners, release, errors.is_empty())
+        else {
             return Err(ConfigErrors(errors));
         };
         let session_timeout = ms(&settings, "zookeeper.session.timeout.ms");
@@ -75,6 +88,7 @@ impl BrokerConfig {
             auto_create_topics: settings.flag("auto.create.topics.enable"),
             delete_topics: settings.flag("delete.topic.enable"),
             request_timeout: ms(&settings, "request.timeout.ms"),
+            inter_broker_release,
             settings,
         })
     }
@@ -112,17 +126,19 @@ const NOT_SERVED: &[(&str, &str)] = &[
 
 fn not_served(settings: &Settings) -> Vec<String> {
     let asked = NOT_SERVED.iter().filter(|(key, _)| settings.flag(key));
-    let mut errors: Vec<String> = asked
+    asked
         .map(|(key, what)| format!("{key} = true asks for {what}, which this release does not have yet"))
-        .collect();
-    let protocol = settings.text("inter.broker.protocol.version");
-    let mut numbers = protocol.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
-    if (numbers.next(), numbers.next()) < (Some(2), Some(8)) {
-        errors.push(format!(
-            "inter.broker.protocol.version = {protocol}: this broker goes back to 2.8; raise it to at least that"
-        ));
-    }
-    errors
+        .collect()
+}
+
+fn inter_broker_release(settings: &Settings) -> Result<(u32, u32), String> {
+    let version = settings.text("inter.broker.protocol.version");
+    release_of(version).filter(|release| *release >= OLDEST_RELEASE).ok_or_else(|| {
+        let (major, minor) = OLDEST_RELEASE;
+        format!(
+            "inter.broker.protocol.version = {version}: this broker goes back to {major}.{minor}; raise it to at least that"
+        )
+    })
 }
 
 fn cross_checks(settings: &Settings) -> Vec<String> {
@@ -198,6 +214,7 @@ mod tests {
         assert_eq!(config.broker_id, None);
         assert_eq!(config.log_dirs, [PathBuf::from("/a"), PathBuf::from("/b")]);
         assert_eq!(config.zookeeper_connection_timeout, Duration::from_secs(18));
+        assert_eq!(config.inter_broker_release, (3, 9));
     }
 
     #[test]
@@ -215,5 +232,26 @@ mod tests {
         assert_eq!(errors.0.len(), 7, "{errors}");
         assert!(errors.0[0].contains("SSL"));
         assert!(errors.0[1].starts_with("zookeeper.connect is missing"));
+    }
+
+    #[test]
+    fn the_inter_broker_release_is_the_first_two_numbers() {
+        let release = |version: &str| {
+            let settings = [
+                ("zookeeper.connect", "zk:2181"),
+                ("log.dirs", "/a"),
+                ("inter.broker.protocol.version", version),
+            ];
+            config(&settings).map(|config| config.inter_broker_release)
+        };
+        for (version, expected) in
+            [("3.9-IV0", (3, 9)), ("3.9.1", (3, 9)), ("3.3", (3, 3)), ("2.8-IV1", OLDEST_RELEASE)]
+        {
+            assert_eq!(release(version).expect("served"), expected, "{version}");
+        }
+        for version in ["2.7", "2.7-IV2", "1.1", "0.10.2-IV0"] {
+            let errors = release(version).expect_err(version);
+            assert!(errors.0.len() == 1 && errors.0[0].contains("goes back to 2.8"), "{errors}");
+        }
     }
 }

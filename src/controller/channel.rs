@@ -4,9 +4,11 @@
 //! Versions follow `inter.broker.protocol.version` alone; no ApiVersions is asked (trap 5).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::context::Broker;
 use super::event::{Input, Reply, TopicRef};
@@ -26,6 +28,8 @@ use crate::protocol::messages::{LeaderAndIsrRequest, StopReplicaRequest, UpdateM
 
 /// Pause before a request is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// How often a line that does not get through says so.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// Versions of the control requests.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -43,10 +47,8 @@ const BY_RELEASE: &[((u32, u32), Versions)] = &[
 ];
 
 impl Versions {
-    /// For an `inter.broker.protocol.version`; below 2.8 there are no topic ids, and this broker does not go there.
-    pub fn for_protocol(version: &str) -> Option<Versions> {
-        let mut numbers = version.split(['.', '-']).map(|part| part.parse::<u32>().ok());
-        let release = (numbers.next()??, numbers.next()??);
+    /// For an `inter.broker.protocol.version`; there are some for every release that the configuration lets through.
+    pub fn for_release(release: (u32, u32)) -> Option<Versions> {
         BY_RELEASE.iter().find(|(first, _)| release >= *first).map(|(_, versions)| *versions)
     }
 }
@@ -70,6 +72,8 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Channel {
     queue: mpsc::UnboundedSender<Addressed>,
+    /// Requests that are queued or not answered yet.
+    pending: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -83,13 +87,21 @@ impl Channel {
     /// Opens a line to `broker`; answers go to `answers`.
     pub fn open(broker: Broker, settings: Settings, answers: mpsc::UnboundedSender<Input>) -> Channel {
         let (queue, requests) = mpsc::unbounded_channel();
-        Channel { queue, task: tokio::spawn(run(broker, settings, requests, answers)) }
+        let pending = Arc::new(AtomicUsize::new(0));
+        let task = tokio::spawn(run(broker, settings, requests, answers, pending.clone()));
+        Channel { queue, pending, task }
     }
 
     /// Queues a request.
     pub fn send(&self, request: Addressed) {
+        self.pending.fetch_add(1, Ordering::SeqCst);
         // The task ends only when the line is dropped.
         let _closed = self.queue.send(request);
+    }
+
+    /// Whether all that was sent is answered.
+    pub fn is_quiet(&self) -> bool {
+        self.pending.load(Ordering::SeqCst) == 0
     }
 }
 
@@ -98,19 +110,26 @@ async fn run(
     settings: Settings,
     mut requests: mpsc::UnboundedReceiver<Addressed>,
     answers: mpsc::UnboundedSender<Input>,
+    pending: Arc<AtomicUsize>,
 ) {
     let mut connection = None;
+    let mut told = None::<Instant>;
     while let Some(request) = requests.recv().await {
         let reply = loop {
             match exchange(&broker, &settings, &mut connection, &request).await {
                 Ok(reply) => break reply,
                 Err(error) => {
                     connection = None;
-                    tracing::warn!(broker = broker.image.id, %error, "a control request was not answered; sending it again");
+                    if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                        told = Some(Instant::now());
+                        tracing::warn!(broker = broker.image.id, %error,
+                            "a control request was not answered; sending it until it is");
+                    }
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }
         };
+        pending.fetch_sub(1, Ordering::SeqCst);
         if let Some(reply) = reply {
             let input = Input::Replied { broker: request.broker, broker_epoch: request.broker_epoch, reply };
             if answers.send(input).is_err() {
@@ -306,14 +325,20 @@ fn stop_replica(settings: &Settings, addressed: &Addressed, content: &StopReplic
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::broker::{OLDEST_RELEASE, release_of};
 
     #[test]
     fn versions_follow_the_protocol() {
-        let of = |version| Versions::for_protocol(version).map(|versions| versions.leader_and_isr);
+        let versions = |version| release_of(version).and_then(Versions::for_release);
+        let of = |version| versions(version).map(|versions| versions.leader_and_isr);
         assert_eq!(of("3.9-IV0"), Some(7));
         assert_eq!(of("3.9.1"), Some(7));
         assert_eq!(of("3.3"), Some(6));
         assert_eq!(of("2.8-IV1"), Some(5));
         assert_eq!(of("2.7"), None);
+        assert!(
+            Versions::for_release(OLDEST_RELEASE).is_some(),
+            "what the configuration lets through has versions"
+        );
     }
 }

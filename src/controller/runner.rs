@@ -25,6 +25,8 @@ use crate::protocol::error_code::ErrorCode;
 
 /// Pause before a failed election is tried again.
 const ELECTION_PAUSE: Duration = Duration::from_millis(500);
+/// How often a controller that leaves looks whether it was heard.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Epoch of "not the controller".
 const NOT_ACTIVE: i32 = -1;
 
@@ -39,6 +41,7 @@ enum Command {
     Notice(Notice),
     Change(Change),
     Ask(Request, oneshot::Sender<Answer>),
+    IsQuiet(oneshot::Sender<bool>),
 }
 
 impl ControllerHandle {
@@ -58,6 +61,22 @@ impl ControllerHandle {
             return refused;
         }
         answer.await.unwrap_or(refused)
+    }
+
+    /// Waits until every broker has answered what it was sent, at most `limit`: a controller that leaves before would
+    /// take its words with it, and the next one would have to find them out.
+    pub async fn quiet(&self, limit: Duration) {
+        let quiet = async {
+            while self.is_active() {
+                let (sender, is_quiet) = oneshot::channel();
+                if self.commands.send(Command::IsQuiet(sender)).is_err() || is_quiet.await.unwrap_or(true) {
+                    return;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        // A broker that does not answer is the next controller's to deal with.
+        let _in_time = tokio::time::timeout(limit, quiet).await;
     }
 
     /// Tells it what happened to the broker's session.
@@ -217,6 +236,10 @@ impl Runner {
                 if self.guard.is_some() {
                     self.step(Input::Change(change));
                 }
+            }
+            Command::IsQuiet(sender) => {
+                // Who asked may have given up.
+                let _gone = sender.send(self.channels.values().all(Channel::is_quiet));
             }
             Command::Ask(request, sender) => {
                 self.next_ticket += 1;

@@ -57,7 +57,8 @@ pub fn roots() -> Vec<WatchRoot> {
 }
 
 impl Watcher {
-    /// Runs until the store is closed. `registered` hears of the first registration.
+    /// Runs until the store is closed; to be dropped at a stop, which closes it on purpose. `registered` hears of the
+    /// first registration.
     pub async fn run(mut self, mut events: Events, registered: tokio::sync::oneshot::Sender<()>) {
         let mut session = Session::default();
         let mut registered = Some(registered);

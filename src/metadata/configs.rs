@@ -55,9 +55,19 @@ impl ConfigCache {
         self.read(|inner| inner.layers.get(name).and_then(|value| value.trim().parse().ok()).unwrap_or(0))
     }
 
+    /// The same of a key without a default; `None` while nobody has set it.
+    pub fn set_number(&self, name: &str) -> Option<i64> {
+        self.read(|inner| inner.layers.get(name).and_then(|value| value.trim().parse().ok()))
+    }
+
     /// What a topic sets itself.
     pub fn topic_overrides(&self, topic: &str) -> Overrides {
         self.read(|inner| inner.topics.get(topic).cloned().unwrap_or_default())
+    }
+
+    /// The topics that set anything.
+    pub fn topics_with_overrides(&self) -> Vec<Arc<str>> {
+        self.read(|inner| inner.topics.keys().cloned().collect())
     }
 
     /// The log settings in force for a topic.

@@ -245,8 +245,10 @@ impl ReplicaManager {
         code
     }
 
+    /// Deletes the log, and the copy that is on its way to another directory.
     fn delete_log(&self, tp: &TopicPartition) -> ErrorCode {
-        match self.logs.delete(tp, false, self.now()) {
+        let deleted = self.logs.delete(tp, true, self.now());
+        match deleted.and_then(|_| self.logs.delete(tp, false, self.now())) {
             Ok(_) => ErrorCode::None,
             Err(error) => {
                 tracing::error!(partition = %tp, %error, "cannot delete the log of this partition");
@@ -263,3 +265,6 @@ fn begin_role(state: &mut State, context: &PartitionContext, before: Option<&Isr
         Role::Follower => Ok(()),
     }
 }
+
+#[cfg(test)]
+pub(in crate::replication) mod tests;

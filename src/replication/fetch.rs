@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::fetch_session::Wanted;
 use super::partition::Partition;
 use super::purgatory::Waiting;
+use super::throttle::Throttles;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::frame::{FileRegion, Records, RegionSource};
 use crate::storage::fs::File;
@@ -31,9 +32,18 @@ pub struct Params {
     /// Consumers below version 11 must ask the leader.
     pub leader_only: bool,
     /// The follower that asks: what it fetches tells how far it is.
-    pub follower: Option<i32>,
+    pub follower: Option<Follower>,
     /// Where the consumer is, if this broker may send it to a nearer replica (KIP-392).
     pub near: Option<Near>,
+}
+
+/// A follower, and what may be sent to it.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    /// Its broker id.
+    pub id: i32,
+    /// This broker's quota for what it sends to replicas that are not in sync (KIP-73).
+    pub throttle: Arc<Throttles>,
 }
 
 /// Where a consumer is.
@@ -128,10 +138,10 @@ fn read_all(params: &Params, targets: &[Target], is_first: bool) -> Vec<Outcome>
     for target in targets {
         let limit = left.min(target.wanted.max_bytes.max(0) as usize);
         let mut outcome = read_one(params, target, limit, may_exceed);
-        if let (true, Some(id), Outcome::Read(slice), Ok(partition)) =
-            (is_first, params.follower, &mut outcome, &target.partition)
+        if let (true, Some(follower), Outcome::Read(slice), Ok(partition)) =
+            (is_first, &params.follower, &mut outcome, &target.partition)
         {
-            match note_fetch(partition, id, &target.wanted, slice) {
+            match note_fetch(partition, follower.id, &target.wanted, slice) {
                 Ok(mark) => slice.high_watermark = mark,
                 Err(code) => outcome = Outcome::Failed(code),
             }
@@ -158,8 +168,8 @@ fn read_one(params: &Params, target: &Target, limit: usize, may_exceed: bool) ->
         Err(code) => return Outcome::Failed(*code),
     };
     let wanted = &target.wanted;
-    let log = match (params.follower, params.leader_only) {
-        (Some(id), _) => partition.log_for_follower(id, wanted.current_leader_epoch),
+    let log = match (&params.follower, params.leader_only) {
+        (Some(follower), _) => partition.log_for_follower(follower.id, wanted.current_leader_epoch),
         (None, true) => partition.leader_log(wanted.current_leader_epoch),
         (None, false) => partition.any_log(wanted.current_leader_epoch),
     };
@@ -181,9 +191,31 @@ fn read_one(params: &Params, target: &Target, limit: usize, may_exceed: bool) ->
             return Outcome::Diverging { epoch, end_offset, offsets: log.offsets() };
         }
     }
+    let (limit, may_exceed) = match &params.follower {
+        Some(follower) if holds_back(partition, follower) => (0, false),
+        _ => (limit, may_exceed),
+    };
     match log.read(wanted.fetch_offset, limit, params.bound, may_exceed) {
         Ok(slice) => Outcome::Read(slice),
         Err(error) => Outcome::Failed(error.code()),
+    }
+}
+
+fn holds_back(partition: &Partition, follower: &Follower) -> bool {
+    let leader = &follower.throttle.leader;
+    // Most partitions are not listed, and need no second look.
+    leader.is_throttled(&partition.tp)
+        && leader.holds_back(partition.steady_now(), &partition.tp, partition.is_in_sync(follower.id))
+}
+
+/// Counts what is sent to a follower against the quota.
+pub fn count_sent(params: &Params, targets: &[Target], outcomes: &[Outcome]) {
+    let Some(follower) = &params.follower else { return };
+    let leader = &follower.throttle.leader;
+    for (target, outcome) in targets.iter().zip(outcomes) {
+        if let Ok(partition) = &target.partition {
+            leader.record(partition.steady_now(), &partition.tp, bytes_of(outcome));
+        }
     }
 }
 
@@ -198,18 +230,18 @@ pub fn is_enough(params: &Params, outcomes: &[Outcome]) -> bool {
 
 /// Waits until the targets give `min_bytes` together, something changes that the fetcher must know, or the time is
 /// up; then what they give.
-pub async fn until_readable(params: Params, targets: Vec<Target>) -> (Vec<Target>, Vec<Outcome>) {
+pub async fn until_readable(params: &Params, targets: Vec<Target>) -> (Vec<Target>, Vec<Outcome>) {
     let deadline = Instant::now() + params.max_wait;
     let partitions = targets.iter().filter_map(|target| target.partition.clone().ok()).collect();
     let waiting = Waiting::on(partitions);
     loop {
-        let outcomes = read_all(&params, &targets, false);
-        if is_enough(&params, &outcomes) {
+        let outcomes = read_all(params, &targets, false);
+        if is_enough(params, &outcomes) {
             return (targets, outcomes);
         }
         drop(outcomes);
         if tokio::time::timeout_at(deadline, waiting.touched()).await.is_err() {
-            let outcomes = read_all(&params, &targets, false);
+            let outcomes = read_all(params, &targets, false);
             return (targets, outcomes);
         }
     }

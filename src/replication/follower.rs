@@ -134,3 +134,6 @@ fn outcome_of(result: Result<(), AppendError>, log: &Log) -> Outcome {
         Err(error) => Outcome::Failed(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,6 +137,11 @@ impl Partition {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Now, of a clock that never goes back.
+    pub(super) fn steady_now(&self) -> Timestamp {
+        Timestamp(self.context.clock.steady_ms())
+    }
+
     /// Wakes whoever waits for offsets or leadership of this partition.
     pub fn touch(&self) {
         self.waiters.touch();

@@ -3,8 +3,9 @@
 //!
 //! Whoever reads or appends opens the file each time and drops the handle; here that is a look-up in a map.
 //! A handle in use stays valid when its file is evicted, renamed or removed, so a reader is never cut off.
-//! Calls of [`Fs::close_unused`] close what is idle, but for one `.log` file a directory: the segment that is appended
-//! to, whose descriptor also carries the news of a failed write-back to the next sync.
+//! Calls of [`Fs::close_unused`] close what is idle, but for the `.log` file of each directory with the greatest name,
+//! a zero-padded base offset: the segment that is appended to, whose descriptor also carries the news of a failed
+//! write-back to the next sync.
 //! Cached are files by their endings only; the directory they are in holds no directory with such files.
 //! Knows nothing of what is in a file.
 
@@ -145,14 +146,17 @@ impl Kept {
         self.count -= self.dirs.remove(dir).map_or(0, |slots| slots.len());
     }
 
-    /// Takes out what was not used since the last call, but for the log file of each directory that was used last.
+    /// Takes out what was not used since the last call, but for the log file of each directory with the greatest name.
     fn take_unused(&mut self) -> Vec<Slot> {
         let since = std::mem::replace(&mut self.last_pass, self.clock);
         let mut unused = Vec::new();
         for slots in self.dirs.values_mut() {
-            let is_log = |slot: &&Slot| slot.name.ends_with(".log");
-            let newest = slots.iter().filter(is_log).map(|slot| slot.used).max();
-            unused.extend(slots.extract_if(.., |slot| slot.used <= since && Some(slot.used) != newest));
+            // Not the one used last: that may be an old segment that somebody reads.
+            let names = slots.iter().map(|slot| &slot.name).filter(|name| name.ends_with(".log"));
+            let active = names.max().cloned();
+            unused.extend(
+                slots.extract_if(.., |slot| slot.used <= since && active.as_ref() != Some(&slot.name)),
+            );
         }
         self.dirs.retain(|_, slots| !slots.is_empty());
         self.count -= unused.len();
@@ -400,6 +404,19 @@ mod tests {
         assert!(Arc::ptr_eq(&reader, &fs.open(&read, Open::Read).unwrap()));
         fs.close_unused();
         drop(reader);
+        let appended = fs.open(&dirs[0].join("2.log"), Open::Write).unwrap();
+        fs.close_unused();
+        // A consumer far behind reads an old segment, pass after pass, while nobody appends.
+        for _ in 0..3 {
+            get(&fs, &dirs[0].join("1.log"));
+            fs.close_unused();
+        }
+        assert!(
+            Arc::ptr_eq(&appended, &fs.open(&dirs[0].join("2.log"), Open::Write).unwrap()),
+            "never closed"
+        );
+        drop(appended);
+        fs.close_unused();
         fs.close_unused();
         assert_eq!(fs.open_files(), 2);
         let kept: Vec<String> = fs.lock().dirs.values().flatten().map(|slot| slot.name.to_string()).collect();

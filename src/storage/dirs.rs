@@ -72,9 +72,17 @@ impl LogDir {
         if !lock.try_lock().map_err(io)? {
             return Err(DirError::Locked { path });
         }
-        let found = MetaProperties::read(&fs, &path.join(META_FILE)).map_err(identity)?;
+        let file = path.join(META_FILE);
+        let found = MetaProperties::read(&fs, &file).map_err(identity)?;
+        let is_vague = found.as_ref().is_some_and(|found| !found.is_complete());
         let found = found.unwrap_or_default();
-        let meta = found.verify(&path.join(META_FILE), broker_id, cluster_id).map_err(identity)?;
+        let meta = found.verify(&file, broker_id, cluster_id).map_err(identity)?;
+        if is_vague {
+            // Kafka writes it anew in silence; but a file that lost its content may not be the only one that did.
+            let content = MetaProperties::excerpt(&fs, &file).map_err(identity)?;
+            tracing::warn!(file = %file.display(), content,
+                "does not say both broker.id and cluster.id; taken for this broker's directory, and written anew");
+        }
         let dir = LogDir { fs, path, meta, failure: OnceLock::new(), _lock: lock };
         if dir.meta != found && dir.meta.broker_id.is_some() {
             dir.write_identity()?;

@@ -141,8 +141,7 @@ impl Log {
     ) -> Result<Log, LogError> {
         let fs = &context.fs;
         fs.create_dir_all(&dir)?;
-        Segment::make_file(fs, &dir, 0, Open::Create, &config)?;
-        let segment = Segment::open(fs, &dir, 0, 0, &config, now)?;
+        let segment = Segment::make(fs, &dir, 0, Open::Create, &config, now)?;
         let mut segments = Segments::default();
         segments.insert(Arc::new(segment));
         let state = State {

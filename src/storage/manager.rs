@@ -137,6 +137,13 @@ impl LogManager {
         self.read().future.get(partition).cloned()
     }
 
+    /// Partitions that are on their way to another directory, in order.
+    pub fn futures(&self) -> Vec<TopicPartition> {
+        let mut futures: Vec<TopicPartition> = self.read().future.keys().cloned().collect();
+        futures.sort_unstable();
+        futures
+    }
+
     /// All current logs.
     pub fn all(&self) -> Vec<Arc<Log>> {
         self.read().current.values().cloned().collect()

@@ -15,6 +15,8 @@ pub const META_FILE: &str = "meta.properties";
 
 /// Largest file read.
 const MAX_BYTES: u64 = 64 << 10;
+/// Bytes of it that are shown, at most.
+const SHOWN: usize = 256;
 
 /// Why a directory's identity cannot be read or is not ours.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +105,17 @@ impl MetaProperties {
         }
     }
 
+    /// Whether it says whose directory this is, in full.
+    pub fn is_complete(&self) -> bool {
+        self.broker_id.is_some() && self.cluster_id.is_some()
+    }
+
+    /// The beginning of the file at `path` as one line for the log, whatever is in it.
+    pub fn excerpt(fs: &Arc<dyn Fs>, path: &Path) -> Result<String, MetaError> {
+        let bytes = fs.read(path, MAX_BYTES).map_err(|error| MetaError::io(path, error))?;
+        Ok(bytes[..bytes.len().min(SHOWN)].escape_ascii().to_string())
+    }
+
     /// Replaces the file at `path`, atomically and durably.
     pub fn write(&self, fs: &Arc<dyn Fs>, path: &Path) -> Result<(), MetaError> {
         let bytes = self.encode().map_err(|error| MetaError::io(path, std::io::Error::other(error)))?;
@@ -175,6 +188,7 @@ impl MetaProperties {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sim_fs::SimFs;
     use super::*;
 
     fn decode(text: &str) -> Result<MetaProperties, MetaError> {
@@ -216,6 +230,20 @@ mod tests {
         assert!(matches!(meta.verify(path, Some(1), "two"), Err(MetaError::ClusterId { .. })));
         assert_eq!(meta.verify(path, None, "one").unwrap(), meta);
         assert_eq!(MetaProperties::default().verify(path, Some(1), "one").unwrap(), meta);
+    }
+
+    #[test]
+    fn what_says_too_little_is_shown_in_one_short_line() {
+        assert!(decode("broker.id=1\ncluster.id=one\n").unwrap().is_complete());
+        for text in ["", "garbage\n", "broker.id=-1\ncluster.id=one\n", "broker.id=1\ncluster.id=\n"] {
+            assert!(!decode(text).unwrap().is_complete(), "{text}");
+        }
+        let fs: Arc<dyn Fs> = Arc::new(SimFs::new(1));
+        let path = Path::new("/meta.properties");
+        fs.replace(path, b"gar\xffbage\r\n\x1b[31m").unwrap();
+        assert_eq!(MetaProperties::excerpt(&fs, path).unwrap(), r"gar\xffbage\r\n\x1b[31m");
+        fs.replace(path, &[b'x'; 5000]).unwrap();
+        assert_eq!(MetaProperties::excerpt(&fs, path).unwrap(), "x".repeat(SHOWN));
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Segment {
 struct Inner {
     fs: Arc<dyn Fs>,
     log_path: Box<Path>,
+    /// The file may be longer than its batches, at least on the disk: it was made so, or a write was taken back.
+    may_be_longer: bool,
     offset_index: OffsetIndex,
     time_index: TimeIndex,
     txn_index: TxnIndex,
@@ -92,6 +94,7 @@ impl Segment {
             inner: Mutex::new(Inner {
                 fs: fs.clone(),
                 log_path: path(SegmentFile::Log).into_boxed_path(),
+                may_be_longer: false,
                 offset_index,
                 time_index,
                 txn_index,
@@ -111,23 +114,30 @@ impl Segment {
         config: &LogConfig,
         now: Timestamp,
     ) -> io::Result<Segment> {
-        Segment::make_file(fs, dir, base_offset, Open::Truncate, config)?;
-        let segment = Segment::open(fs, dir, base_offset, 0, config, now)?;
+        let segment = Segment::make(fs, dir, base_offset, Open::Truncate, config, now)?;
         segment.reset_indexes()?;
         Ok(segment)
     }
 
-    /// Makes the file of batches, sized at once if `preallocate` asks for that (`FileRecords.open`). What it has beyond
-    /// the batches is cut off by [`Segment::seal`], and after a crash by recovery.
-    pub(super) fn make_file(
+    /// Makes the file of batches, sized at once if `preallocate` asks for that (`FileRecords.open`), and opens it as an
+    /// empty segment. What the file has beyond the batches is cut off by [`Segment::seal`], and after a crash by
+    /// recovery.
+    pub(super) fn make(
         fs: &Arc<dyn Fs>,
         dir: &Path,
         base_offset: i64,
         how: Open,
         config: &LogConfig,
-    ) -> io::Result<()> {
+        now: Timestamp,
+    ) -> io::Result<Segment> {
         let file = fs.open(&segment_path(dir, base_offset, SegmentFile::Log), how)?;
-        if config.preallocate { file.set_len(config.segment_bytes.into()) } else { Ok(()) }
+        if config.preallocate {
+            file.set_len(config.segment_bytes.into())?;
+        }
+        let segment = Segment::open(fs, dir, base_offset, 0, config, now)?;
+        // A file that was there before may hold something even where nothing is preallocated.
+        segment.lock().may_be_longer = file.size()? > 0;
+        Ok(segment)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -337,19 +347,26 @@ impl Segment {
         inner.txn_index.sanity_check(self.base_offset)
     }
 
-    /// Completes the time index and cuts the batches and both indexes to size: at roll and close.
-    pub fn seal(&self) -> io::Result<()> {
+    /// Completes the time index and cuts the batches and both indexes to size: at roll and close. True if the file of
+    /// batches has to be synced for its length's sake; one that cannot be too long is not even opened, for at a clean
+    /// stop that would be one for every partition.
+    pub fn seal(&self) -> io::Result<bool> {
         let mut inner = self.lock();
-        let file = inner.fs.open(&inner.log_path, Open::Write)?;
-        if file.size()? > self.size() {
-            file.set_len(self.size())?;
+        let may_be_longer = inner.may_be_longer;
+        if may_be_longer {
+            let file = inner.fs.open(&inner.log_path, Open::Write)?;
+            if file.size()? > self.size() {
+                file.set_len(self.size())?;
+            }
+            inner.may_be_longer = false;
         }
         let (timestamp, offset) = inner.max_timestamp(self.size())?;
         if timestamp >= 0 {
             inner.time_index.maybe_append(timestamp, offset, true)?;
         }
         inner.offset_index.trim()?;
-        inner.time_index.trim()
+        inner.time_index.trim()?;
+        Ok(may_be_longer)
     }
 
     /// Makes the batches durable; no lock is held meanwhile.
@@ -449,6 +466,7 @@ impl Inner {
 
     /// Takes back what a failed write may have left.
     fn undo(&mut self, first_offset: i64, position: u64) -> io::Result<()> {
+        self.may_be_longer = true;
         self.fs.open(&self.log_path, Open::Write)?.set_len(position)?;
         self.offset_index.truncate_to(first_offset)?;
         self.time_index.truncate_to(first_offset)

@@ -89,7 +89,13 @@ fn sync(group: &str, joined: &JoinGroupResponse, assignment: &'static [u8]) -> S
     }
 }
 
-async fn commit(client: &mut Client, version: i16, group: &str, at: (&str, i32), offset: i64) -> ErrorCode {
+pub async fn commit(
+    client: &mut Client,
+    version: i16,
+    group: &str,
+    at: (&str, i32),
+    offset: i64,
+) -> ErrorCode {
     let partition = OffsetCommitRequestPartition {
         partition_index: at.1,
         committed_offset: offset,
@@ -103,7 +109,7 @@ async fn commit(client: &mut Client, version: i16, group: &str, at: (&str, i32),
     code(client.call(version, &request).await.topics[0].partitions[0].error_code)
 }
 
-async fn try_fetch(client: &mut Client, group: &str, at: (&str, i32)) -> Result<i64, ErrorCode> {
+pub async fn try_fetch(client: &mut Client, group: &str, at: (&str, i32)) -> Result<i64, ErrorCode> {
     let topic = OffsetFetchRequestTopics {
         name: at.0.to_owned(),
         partition_indexes: vec![at.1],

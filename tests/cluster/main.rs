@@ -6,8 +6,11 @@
 mod api_versions;
 mod client;
 mod coordination;
+mod coordinators;
 mod fetching;
+mod forged;
 mod groups;
+mod log_dirs;
 mod network;
 mod nodes;
 mod old_formats;
@@ -15,6 +18,7 @@ mod outages;
 mod processes;
 mod producing;
 mod raw;
+mod replication;
 #[path = "../support/sample.rs"]
 mod sample;
 mod storage;

@@ -154,3 +154,19 @@ async fn no_zookeeper_at_start_is_one_clear_sentence() {
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(errors[0].contains(&connect), "it names where it looked: {}", errors[0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_stops_in_order_does_not_warn_of_its_own_leaving() {
+    let mut process = Process::dev(&[]).await;
+    process.client().await;
+    assert!(process.stop().await);
+    // Its last lines may arrive a moment after the end.
+    let said = until("the last word", async || {
+        let said = process.said();
+        said.iter().any(|line| line.contains("INFO stopped")).then_some(said)
+    })
+    .await;
+    let mut stop = said.iter().skip_while(|line| !line.contains("INFO stopping")).peekable();
+    assert!(stop.peek().is_some(), "{said:#?}");
+    assert!(stop.all(|line| !line.contains("WARN") && !line.contains("ERROR")), "{said:#?}");
+}

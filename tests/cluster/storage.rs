@@ -223,6 +223,27 @@ async fn a_read_only_directory_is_one_clear_sentence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_forgot_whose_it_is_is_told_of() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("logs/meta.properties");
+    let told = |process: &Process| -> Vec<String> {
+        process.said().into_iter().filter(|line| line.contains("meta.properties")).collect()
+    };
+    let mut process = Process::dev_at(dir.path(), &[]);
+    process.client().await;
+    assert!(process.stop().await);
+    assert_eq!(told(&process), [""; 0], "a new one has nothing to forget");
+    let identity = std::fs::read_to_string(&file).expect("it was written");
+    std::fs::write(&file, "gar\nbage").expect("ours");
+    let mut process = Process::dev_at(dir.path(), &[]);
+    process.client().await;
+    let lines = told(&process);
+    assert!(lines.len() == 1 && lines[0].contains("WARN") && lines[0].contains("bage"), "{lines:?}");
+    assert_eq!(std::fs::read_to_string(&file).expect("it was written anew"), identity);
+    assert!(process.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_brokers_never_share_a_directory() {
     let (zk, node) = one(&[]).await;
     let mut twin = Node::at(1, node.logs().to_owned(), &[]);

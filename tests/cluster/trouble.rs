@@ -1,13 +1,15 @@
-//! A ZooKeeper that answers and whose nodes cannot be read: garbage in them, or an access list before them.
+//! A ZooKeeper that answers and whose nodes are of no use: garbage in them, an access list before them, or a broker
+//! that cannot be reached.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ottla::protocol::error_code::ErrorCode;
 use ottla::protocol::messages::InitProducerIdRequest;
 use ottla_zk::store::{CreateMode, Remote, Store, StoreError};
 
-use super::nodes::{Node, json, one, until};
+use super::nodes::{Node, Zk, json, one, until};
+use super::processes::{Process, properties};
 
 async fn epoch(session: &Arc<Remote>) -> i64 {
     json(&**session, "/controller_epoch")
@@ -71,4 +73,25 @@ async fn who_cannot_read_the_cluster_stands_again_later_and_later() {
         (created.error_code == 0 || created.error_code == 36).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_cannot_be_reached_is_told_of_now_and_then() {
+    let zk = Zk::start().await;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut process = Process::start(&properties(dir.path(), 1, &zk.connect_string(), &[]), &[]);
+    process.client().await;
+    let session = zk.session(Duration::from_secs(4)).await;
+    let registration = r#"{"version":5,"host":null,"port":-1,"jmx_port":-1,"timestamp":"1","endpoints":["OTHER://127.0.0.1:1"],
+        "listener_security_protocol_map":{"OTHER":"PLAINTEXT"},"features":{}}"#;
+    let stranger = "/brokers/ids/9";
+    session.create(stranger, registration.as_bytes(), CreateMode::Ephemeral).await.expect("registered");
+    let told = "broker=9 error=";
+    let begun = Instant::now();
+    process.says(told).await;
+    // Tried ten times a second meanwhile.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let lines: Vec<String> = process.said().into_iter().filter(|line| line.contains(told)).collect();
+    assert!(lines.len() as u64 <= 1 + begun.elapsed().as_secs() / 5, "{lines:#?}");
+    assert!(process.stop().await);
 }

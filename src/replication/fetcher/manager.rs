@@ -23,6 +23,7 @@ use crate::metadata::cache::MetadataCache;
 use crate::metadata::image::Endpoint;
 use crate::protocol::ids::{TopicPartition, Uuid, java_string_hash};
 use crate::replication::replica_manager::ReplicaManager;
+use crate::replication::throttle::Throttles;
 use crate::shutdown::Stop;
 
 /// What the fetchers of a broker share.
@@ -31,6 +32,8 @@ pub struct Shared {
     pub replicas: Arc<ReplicaManager>,
     /// Where leaders are reached.
     pub metadata: Arc<MetadataCache>,
+    /// The replication quotas.
+    pub throttles: Arc<Throttles>,
     /// czxid of this broker's registration, which the leader checks.
     pub broker_epoch: Arc<AtomicI64>,
     /// What requests say.
@@ -106,6 +109,7 @@ impl FetcherManager {
             self.sync_one(&mut table, tp, topic_id);
         }
         table.end_idle();
+        table.tell();
     }
 
     fn sync_one(&self, table: &mut Table, tp: &TopicPartition, topic_id: Uuid) {
@@ -134,13 +138,13 @@ impl FetcherManager {
             None => self.endpoint(place.0),
         };
         let Some(endpoint) = endpoint else {
-            tracing::info!(partition = %start.tp, leader = place.0, "its leader is not alive; waiting to copy from it");
+            tracing::debug!(partition = %start.tp, leader = place.0, "its leader is not alive");
             table.waiting.insert(start.tp);
             return;
         };
         table.waiting.remove(&start.tp);
         let fetcher = table.fetchers.entry(place).or_insert_with(|| self.begin(place, endpoint));
-        tracing::info!(
+        tracing::debug!(
             partition = %start.tp, leader = place.0, leader_epoch = start.leader_epoch, offset = start.offset,
             "copying from its leader"
         );
@@ -210,18 +214,20 @@ impl FetcherManager {
             let topic_id = table.followed.get(&tp).map_or(Uuid::ZERO, |followed| followed.topic_id);
             self.sync_one(&mut table, &tp, topic_id);
         }
+        table.end_idle();
     }
 
     /// Looks at the metadata whenever they change, until the stop; then every fetcher ends.
     pub async fn run(manager: Weak<FetcherManager>, metadata: Arc<MetadataCache>, mut stop: Stop) {
         let mut changes = metadata.changes();
         loop {
+            let Some(manager) = manager.upgrade() else { return };
+            manager.refresh();
+            drop(manager);
             tokio::select! {
                 () = stop.requested() => break,
                 changed = changes.changed() => if changed.is_err() { break },
             }
-            let Some(manager) = manager.upgrade() else { return };
-            manager.refresh();
         }
         if let Some(manager) = manager.upgrade() {
             let mut table = manager.lock();
@@ -255,6 +261,11 @@ impl Table {
         }
     }
 
+    fn tell(&self) {
+        let (followed, waiting, fetchers) = (self.followed.len(), self.waiting.len(), self.fetchers.len());
+        tracing::info!(followed, waiting, fetchers, "copying partitions from their leaders");
+    }
+
     /// A failed partition keeps its fetcher's place in the table, so that its failure is seen.
     fn end_idle(&mut self) {
         self.fetchers.retain(|_, fetcher| {
@@ -263,3 +274,6 @@ impl Table {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,7 @@ impl Versions {
     /// is the release's last.
     pub fn for_protocol(version: &str) -> Option<Versions> {
         let (release, iv) = match version.split_once("-IV") {
-            Some((release, iv)) => (release, iv.parse().ok()?),
+            Some((release, iv)) => (release, iv.parse().unwrap_or(u32::MAX)),
             None => (version, u32::MAX),
         };
         let mut numbers = release.split('.').map(|part| part.parse::<u32>().ok());

@@ -64,13 +64,16 @@ impl Task {
 
     fn next(&self) -> Step {
         let broker_epoch = self.shared.broker_epoch.load(Ordering::SeqCst);
-        self.machine().next(self.now(), broker_epoch, false, |tp| self.local(tp))
+        let now = self.now();
+        let quota_exceeded = self.shared.throttles.follower.is_exceeded(now);
+        self.machine().next(now, broker_epoch, quota_exceeded, |tp| self.local(tp))
     }
 
     fn local(&self, tp: &TopicPartition) -> Option<Local> {
         let partition = self.shared.replicas.partition(&tp.topic, tp.partition)?;
         let log = partition.lock().log.clone()?;
-        Some(Local { log_start_offset: log.log_start_offset(), is_throttled: false })
+        let is_throttled = self.shared.throttles.follower.is_throttled(tp);
+        Some(Local { log_start_offset: log.log_start_offset(), is_throttled })
     }
 
     async fn wait(&self, until: Option<Timestamp>) {
@@ -129,8 +132,11 @@ impl Task {
             return Outcome::Later("this broker has no such partition any more".into());
         };
         let now = self.shared.replicas.now();
-        if let Act::Append(_) = work.act {
-            return partition.follow(work, now);
+        if let Act::Append(fetched) = &work.act {
+            let outcome = partition.follow(work, now);
+            // In sync or not, its bytes count: the quota is for all that listed replicas receive.
+            self.shared.throttles.follower.record(self.now(), &work.tp, fetched.records.len());
+            return outcome;
         }
         let work = work.clone();
         let done = crate::blocking::run(move || partition.follow(&work, now)).await;

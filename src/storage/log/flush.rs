@@ -172,7 +172,7 @@ impl Log {
         {
             let mut state = self.lock_open()?;
             let sealed = state.active().seal();
-            sealed.map_err(|error| state.fence(error))?;
+            state.cut_is_dirty |= sealed.map_err(|error| state.fence(error))?;
             let end = state.log_end_offset;
             state.producers.set_end_offset(end);
             let taken = state.take_snapshot(self.fs(), true);
@@ -180,14 +180,21 @@ impl Log {
         }
         self.flush(now)?;
         let mut state = self.lock_open()?;
-        // A clean start trusts all indexes and the size of a file that was preallocated, so what the active segment
-        // has of them must be on disk too.
-        let synced = state.active().sync_batches().and_then(|()| state.active().sync_indexes());
-        let synced = synced.and_then(|()| self.fs().sync_dir(&state.dir));
+        let synced = self.sync_rest(&state);
         synced.map_err(|error| state.fence(error))?;
         state.indexes_flushed_to = i64::MAX;
         state.health = Health::Closed;
         Ok(())
+    }
+
+    /// A clean start trusts all indexes and the size of every file, so those of the active segment must be on disk too.
+    /// Its batches are, but for what somebody did beside the last flush.
+    fn sync_rest(&self, state: &State) -> io::Result<()> {
+        if state.cut_is_dirty || state.flushed_offset < state.log_end_offset {
+            state.active().sync_batches()?;
+        }
+        state.active().sync_indexes()?;
+        self.fs().sync_dir(&state.dir)
     }
 
     /// Lets go of the log without writing anything: its directory failed or it is being deleted.

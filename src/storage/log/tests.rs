@@ -392,6 +392,30 @@ fn a_full_disk_refuses_appends_and_keeps_the_rest() {
 }
 
 #[test]
+fn a_close_or_roll_opens_the_batches_only_where_the_file_may_be_too_long() {
+    let opens = |config: LogConfig, refused: bool, seal: fn(&Log) -> Result<(), LogError>| {
+        let (fs, log) = new_log(config);
+        lead(&log, &plain(&[1, 2])).unwrap();
+        log.flush(NOW).unwrap();
+        if refused {
+            fs.limit_space(Some(0));
+            lead(&log, &batch(BatchOptions::default(), &[1; 200], None)).unwrap_err();
+            fs.limit_space(None);
+        }
+        fs.fail_nth(Call::Name, "/00000000000000000000.log", 1);
+        let sealed = seal(&log);
+        assert_eq!(sealed.as_ref().is_err_and(LogError::is_fatal_for_dir), sealed.is_err());
+        sealed.is_err()
+    };
+    let preallocated = LogConfig { preallocate: true, ..LogConfig::default() };
+    for seal in [|log: &Log| log.close(NOW), |log: &Log| log.roll(NOW).map(|_| ())] {
+        assert!(!opens(LogConfig::default(), false, seal), "flushed already, and as long as its batches");
+        assert!(opens(preallocated.clone(), false, seal), "to be cut");
+        assert!(opens(LogConfig::default(), true, seal), "what was taken back may still be on the disk");
+    }
+}
+
+#[test]
 fn a_failed_write_or_sync_fences_for_good() {
     for (call, part) in [(Call::Write, ".log"), (Call::Sync, ".log"), (Call::Write, ".txnindex")] {
         let (fs, log) = new_log(LogConfig::default());

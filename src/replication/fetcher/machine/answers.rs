@@ -111,11 +111,15 @@ pub(super) fn on_offsets(machine: &mut Machine, now: Timestamp, response: &ListO
             answered.insert(tp, (code(found.error_code), found.offset));
         }
     }
-    // Only what was asked: nothing is added to it while the request is under way but new terms, which ask nothing yet.
+    // Nothing begins to ask while a request is under way: these are the ones that were in it.
     let asking: Vec<TopicPartition> = machine
         .unsettled
         .iter()
-        .filter(|tp| machine.partitions[*tp].delayed_until.is_none())
+        .filter(|tp| {
+            let state = &machine.partitions[*tp];
+            let asks = matches!(state.phase, Phase::AskingLatest | Phase::AskingEarliest);
+            asks && state.delayed_until.is_none()
+        })
         .cloned()
         .collect();
     let mut work = Vec::new();

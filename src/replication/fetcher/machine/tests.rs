@@ -287,6 +287,18 @@ fn out_of_range_asks_where_the_leader_ends_then_where_it_starts() {
 }
 
 #[test]
+fn what_is_added_while_offsets_are_asked_is_not_answered() {
+    let mut bench = Bench::new(&[("a-0", 3, 50, Some(2))]);
+    bench.next();
+    bench.fetched(7, vec![("a-0", error(ErrorCode::OffsetOutOfRange))]);
+    bench.next();
+    bench.add("b-0", 3, 5, None);
+    let work = bench.offset("a-0", ErrorCode::None, 40);
+    bench.done(&work, 40, 2);
+    assert_eq!(bench.next(), "b-0 e3 cut to 5");
+}
+
+#[test]
 fn out_of_range_fenced_fails() {
     let mut bench = Bench::new(&[("a-0", 3, 50, Some(2))]);
     bench.next();
