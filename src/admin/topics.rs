@@ -118,8 +118,8 @@ impl Admin {
             let text = format!("The topic '{topic}' does not exist.");
             return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, text));
         };
-        let mut node =
-            stored.map_err(|error| Refusal::new(ErrorCode::UnknownServerError, error.to_string()))?.node;
+        let topics::StoredTopic { mut node, version, .. } =
+            stored.map_err(|error| Refusal::new(ErrorCode::UnknownServerError, error.to_string()))?;
         if topics::deletions(&*self.store).await?.iter().any(|marked| marked == topic) {
             let text = "The topic is queued for deletion.";
             return Err(Refusal::new(ErrorCode::InvalidTopicException, text));
@@ -156,7 +156,7 @@ impl Admin {
             return Ok(());
         }
         node.partitions.extend(new);
-        topics::overwrite(&*self.store, topic, &node).await?;
+        topics::overwrite(&*self.store, topic, &node, version).await?;
         Ok(())
     }
 
