@@ -41,9 +41,13 @@ impl Machine {
         }
     }
 
+    /// Resumes what is halted, but for topics with a reassignment under way (Kafka would begin to delete these too when
+    /// a broker returns).
     pub(super) fn resume_deletions_of(&mut self, topics: &BTreeSet<Arc<str>>) {
+        let moving: BTreeSet<Arc<str>> =
+            self.context.reassigning().iter().map(|at| at.topic.clone()).collect();
         let mut any = false;
-        for topic in topics {
+        for topic in topics.difference(&moving) {
             if let Some(deletion) = self.context.deleting.get_mut(topic) {
                 deletion.ineligible = false;
                 any = true;
@@ -167,7 +171,11 @@ impl Machine {
             })
             .collect();
         let (mut failed, mut deleted) = (Vec::new(), Vec::new());
-        for (at, code) in partitions {
+        // A replica that a reassignment removed is nobody's concern any more.
+        let assigned = |at: &TopicPartition| {
+            self.context.partition(at).is_some_and(|it| it.assignment.replicas.contains(&broker))
+        };
+        for (at, code) in partitions.into_iter().filter(|(at, _)| assigned(at)) {
             if asked.get(&*at.topic).is_some_and(|indexes| indexes.contains(&at.partition)) {
                 let side = if error.is_none() && code.is_none() { &mut deleted } else { &mut failed };
                 side.push(at);

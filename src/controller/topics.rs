@@ -86,6 +86,11 @@ impl Machine {
         if partitions.is_empty() {
             return self.first([clear]);
         }
-        self.first([Task::RefreshStates(partitions.clone()), Task::TellAll(partitions), clear]);
+        self.first([
+            Task::RefreshStates(partitions.clone()),
+            Task::TellAll(partitions.clone()),
+            Task::CompleteReassignments(partitions),
+            clear,
+        ]);
     }
 }
