@@ -1,8 +1,8 @@
 //! Topic deletion: stop the replicas, have their logs deleted, then forget the topic everywhere.
 //!
 //! Invariants: a topic's nodes go only when every replica has confirmed that its log is deleted; while a replica is
-//! offline, failed to delete, or is being moved, the topic is ineligible and waits; a topic in progress is not begun
-//! again. Source: Kafka's `TopicDeletionManager`.
+//! offline, failed to delete, or is being moved, the topic is ineligible and waits until a broker returns or the move
+//! ends; a topic in progress is not begun again. Source: Kafka's `TopicDeletionManager`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,13 +41,11 @@ impl Machine {
         }
     }
 
-    /// Resumes what is halted, but for topics with a reassignment under way (Kafka would begin to delete these too when
-    /// a broker returns).
+    /// Resumes what is halted. When a broker returns this includes topics with a reassignment under way, as in Kafka: one
+    /// that has lost its leader, or waits for a broker that is gone for good, would never end.
     pub(super) fn resume_deletions_of(&mut self, topics: &BTreeSet<Arc<str>>) {
-        let moving: BTreeSet<Arc<str>> =
-            self.context.reassigning().iter().map(|at| at.topic.clone()).collect();
         let mut any = false;
-        for topic in topics.difference(&moving) {
+        for topic in topics {
             if let Some(deletion) = self.context.deleting.get_mut(topic) {
                 deletion.ineligible = false;
                 any = true;
@@ -92,7 +90,7 @@ impl Machine {
             match result {
                 StoreResult::Done => {
                     tracing::info!(topic = %topic, "deleted");
-                    self.context.remove_topic(topic);
+                    self.forget_topic(topic);
                 }
                 other => {
                     tracing::error!(topic = %topic, result = ?other, "cannot delete the topic's nodes; retried later")

@@ -352,7 +352,7 @@ impl Machine {
     }
 
     fn next_step(&self, at: TopicPartition) -> Option<Step> {
-        let partition = self.context.partition(&at)?;
+        let partition = self.context.partition(&at).filter(|_| !self.is_being_deleted(&at))?;
         let (assignment, current) = (&partition.assignment, partition.leadership.as_ref()?);
         let completes = is_complete(assignment, current);
         let online = |id| self.context.is_online(id, &at);
@@ -411,6 +411,11 @@ impl Machine {
     ) {
         let fresh = self.refresh(partitions, states);
         self.take_steps(advancing, fresh);
+    }
+
+    /// Whether the replicas are stopped and deleted already: then they are not moved any more.
+    fn is_being_deleted(&self, at: &TopicPartition) -> bool {
+        self.context.deleting.get(&at.topic).is_some_and(|deletion| deletion.started)
     }
 
     /// Phase A is stored: old and new replicas hear of each other.

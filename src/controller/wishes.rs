@@ -42,6 +42,14 @@ impl Machine {
         }
     }
 
+    /// The topic is gone: what an old tool wished of it can leave the node.
+    pub(super) fn forget_topic(&mut self, topic: &str) {
+        self.context.remove_topic(topic);
+        if self.context.wishes.keys().any(|at| *at.topic == *topic) {
+            self.first([Task::LookAtReassignmentWishes]);
+        }
+    }
+
     /// Forgets wishes; the write that makes the node say so, if there is anything to write.
     pub(super) fn drop_wishes(&mut self, over: impl Fn(&TopicPartition, &[i32]) -> bool) -> Option<StoreOp> {
         let before = self.context.wishes.len();

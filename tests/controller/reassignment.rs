@@ -409,16 +409,39 @@ fn a_topic_on_the_move_is_deleted_when_it_has_arrived() {
     world.delete("t");
     world.run();
     assert!(world.machine.context().deleting["t"].ineligible);
-    world.up(2);
+    world.down(2);
     world.run();
-    assert!(world.machine.context().topic("t").is_some(), "a broker's return changes nothing");
+    assert!(world.machine.context().deleting["t"].ineligible);
     world.fail_over();
     world.run();
-    assert!(world.machine.context().deleting["t"].ineligible, "nor does a fail-over");
+    assert!(world.machine.context().deleting["t"].ineligible, "a fail-over changes nothing");
+    world.up(4);
+    world.run();
+    assert!(world.machine.context().deleting["t"].ineligible, "nor does a broker without a part in it");
     assert_eq!(reassign(&mut world, &[1]), Some(ErrorCode::UnknownTopicOrPartition), "under deletion");
     world.ask_isr(&t0(), &[1, 3]);
     world.run();
     assert!(world.machine.context().topic("t").is_none() && world.store.topics.is_empty());
+    assert!(world.peers.values().all(|peer| peer.epochs.is_empty()));
+}
+
+#[test]
+fn a_move_that_cannot_end_does_not_keep_a_topic_from_deletion() {
+    let mut world = with(3, &[1, 2]);
+    assert_eq!(reassign(&mut world, &[3]), None);
+    for id in [1, 2] {
+        world.down(id);
+        world.run();
+    }
+    world.delete("t");
+    world.run();
+    assert_eq!(world.store.states[&t0()].leader, -1);
+    for id in [1, 2] {
+        world.up(id);
+        world.run();
+    }
+    assert!(world.machine.context().topic("t").is_none() && world.store.topics.is_empty());
+    assert!(moving(&mut world).is_empty());
     assert!(world.peers.values().all(|peer| peer.epochs.is_empty()));
 }
 

@@ -67,6 +67,19 @@ fn a_target_that_is_away_is_waited_for() {
 }
 
 #[test]
+fn a_wish_goes_with_its_topic() {
+    let mut world = with(3, &[1]);
+    leave(&mut world, &[("t", 0, &[2])]);
+    world.run();
+    world.delete("t");
+    world.run();
+    world.up(1);
+    world.run();
+    assert!(world.store.topics.is_empty());
+    assert_eq!(world.store.reassignment_wishes, None);
+}
+
+#[test]
 fn a_request_overtakes_a_wish() {
     let mut world = with(3, &[1]);
     leave(&mut world, &[("t", 0, &[2])]);
