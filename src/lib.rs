@@ -4,6 +4,7 @@
 
 // Floor 0, words: pure.
 pub mod blocking;
+pub mod bugs;
 pub mod clock;
 pub mod config;
 pub mod protocol;

@@ -12,6 +12,7 @@ const ROOMS: &[&str] = &[
     "clock",
     "shutdown",
     "blocking",
+    "bugs",
     "protocol",
     "config",
     "metadata::image",

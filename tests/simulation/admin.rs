@@ -1,15 +1,17 @@
-//! What operators do: topics are made, deleted, and made again under the same name, as znodes.
+//! What operators do, as znodes: topics are made, deleted, and made again under the same name; partitions are moved to
+//! other brokers.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use ottla_zk::jute::Request;
 use ottla_zk::store::CreateMode;
+use ottla_zk::znode::reassign::{REASSIGN_PARTITIONS, Reassignment, encode_reassignments};
 use ottla_zk::znode::topic::{self, TopicId, TopicNode};
 
 use crate::ensemble::GOD;
 use crate::store::create_request;
-use crate::world::{BROKERS, Event, World};
+use crate::world::{BROKERS, Event, REPLICAS, World};
 
 /// Topics with producers: name and number of partitions.
 pub const TOPICS: &[(&str, i32)] = &[("alpha", 2), ("beta", 1)];
@@ -38,6 +40,9 @@ impl World {
             }
             return;
         }
+        if self.swarm.moves && !self.healed && self.random.u8(0..12) == 0 {
+            self.reassign();
+        }
         if !self.swarm.churn || self.healed || self.random.u8(0..8) != 0 {
             return;
         }
@@ -53,10 +58,26 @@ impl World {
         }
     }
 
+    /// Wishes one partition to other brokers, as old tools do.
+    fn reassign(&mut self) {
+        if self.zk.peek(REASSIGN_PARTITIONS).is_some() {
+            return;
+        }
+        let (name, partitions) = TOPICS[self.random.usize(0..TOPICS.len())];
+        let partition = self.random.i32(0..partitions);
+        let mut replicas: Vec<i32> = (1..=BROKERS as i32).collect();
+        self.random.shuffle(&mut replicas);
+        replicas.truncate(REPLICAS);
+        self.note(|_| format!("{name}-{partition} shall move to {replicas:?}"));
+        let wish = Reassignment { topic: name.to_owned(), partition, replicas };
+        let data = Bytes::from(encode_reassignments(&[wish]));
+        self.write(&create_request(REASSIGN_PARTITIONS, data, CreateMode::Persistent));
+    }
+
     fn make(&mut self, name: &str, partitions: i32) {
         self.note(|_| format!("{name} is made"));
         let replicas = |index: i32| {
-            (0..BROKERS as i32).map(|n| (index + n) % BROKERS as i32 + 1).collect::<Vec<i32>>()
+            (0..REPLICAS as i32).map(|n| (index + n) % BROKERS as i32 + 1).collect::<Vec<i32>>()
         };
         let id = self.random.u128(..) | 1 << 64;
         let node = TopicNode {

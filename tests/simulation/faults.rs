@@ -37,6 +37,8 @@ pub struct Swarm {
     kinds: Vec<Kind>,
     /// Whether topics are deleted and made again.
     pub churn: bool,
+    /// Whether partitions are moved.
+    pub moves: bool,
     keys: Vec<(&'static str, String)>,
 }
 
@@ -118,6 +120,7 @@ impl Swarm {
             every_ms: pick(random, &[1_500, 4_000, 10_000]),
             kinds,
             churn: !power && random.u8(0..3) == 0,
+            moves: !power && random.u8(0..3) == 0,
             keys,
         }
     }

@@ -2,9 +2,12 @@
 //!
 //! `seeds_hold` runs `OTTLA_SEEDS` seeds from `OTTLA_SEED_FROM` on; a failing seed is printed with what happened
 //! last, and `scripts/simulate SEED` runs it again, the same way. What goes wrong is in `faults.rs`, what must hold all
-//! the same in `oracle.rs`.
+//! the same in `oracle.rs`. With the feature `historic-bugs`, ten bugs of Kafka's past are put back one at a time:
+//! each must be found (`seeds.txt` has the seeds that did).
 
 mod admin;
+#[cfg(feature = "historic-bugs")]
+mod bugs;
 mod clients;
 mod ensemble;
 mod faults;
@@ -119,6 +122,8 @@ fn one_seed() {
         let filter = tracing_subscriber::EnvFilter::new(level);
         tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).init();
     }
+    #[cfg(feature = "historic-bugs")]
+    ottla::bugs::put_back(bugs::asked());
     let report = tell(number("OTTLA_SEED", 0), usize::MAX);
     assert_eq!(report.violations, Vec::<String>::new());
 }

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use fastrand::Rng;
 use ottla::blocking;
 use ottla::protocol::ids::TopicPartition;
+use ottla_zk::znode::reassign::REASSIGN_PARTITIONS;
 
 use crate::admin::TOPICS;
 use crate::clients::Producer;
 use crate::faults::FAULTS_MS;
-use crate::world::{BEGIN, BROKERS, Event, World};
+use crate::world::{BEGIN, BROKERS, Event, REPLICAS, World};
 
 /// After everything is mended the cluster must be whole again within this time.
 const MENDED_MS: i64 = 60_000;
@@ -122,9 +123,12 @@ fn is_whole(world: &mut World, acks: &[Arc<AtomicI64>], mended: i64) -> Result<(
     if !deletions.is_empty() {
         return Err(format!("{deletions:?} are not deleted"));
     }
+    if let Some((wishes, _)) = world.zk.peek(REASSIGN_PARTITIONS) {
+        return Err(format!("{} is not carried out", String::from_utf8_lossy(&wishes)));
+    }
     let states = world.states();
     if let Some((path, state)) =
-        states.iter().find(|(_, state)| state.leader < 0 || state.isr.len() != BROKERS)
+        states.iter().find(|(_, state)| state.leader < 0 || state.isr.len() != REPLICAS)
     {
         return Err(format!("{path} is {state:?}"));
     }

@@ -26,7 +26,9 @@ use crate::oracle::Oracle;
 use crate::store;
 
 /// Brokers.
-pub const BROKERS: usize = 3;
+pub const BROKERS: usize = 4;
+/// Replicas of a partition.
+pub const REPLICAS: usize = 3;
 /// When the world begins.
 pub const BEGIN: i64 = 1_700_000_000_000;
 /// How often a host is driven when nothing arrives for it.
