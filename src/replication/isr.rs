@@ -298,6 +298,7 @@ impl Isr {
                 | ErrorCode::InvalidRequest
                 | ErrorCode::NewLeaderElected,
             ) => Settled::Ignored,
+            Err(_) if bugs::is_back(Bug::R21) => Settled::Ignored,
             Err(_) => Settled::Retry,
         }
     }

@@ -14,6 +14,7 @@ mod faults;
 mod host;
 mod network;
 mod oracle;
+mod panics;
 mod picture;
 mod run;
 mod store;
@@ -36,6 +37,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 /// Runs a seed; a panic is a violation, too.
 fn try_seed(seed: u64, keep_lines: bool) -> Report {
+    panics::watch();
     let caught = catch_unwind(AssertUnwindSafe(|| run(seed, keep_lines)));
     caught.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

@@ -342,6 +342,7 @@ impl World {
         }
         let troubles = self.told.troubles();
         self.oracle.violations.extend(troubles);
+        self.oracle.violations.extend(crate::panics::last().map(|panic| format!("broker {host}: {panic}")));
         if let Some(end) = ended {
             self.note(|_| format!("broker {host} ends: {end:?}"));
             if end == End::Stopped

@@ -21,7 +21,7 @@ pub enum Bug {
     R19,
     /// A control request for an earlier life of a broker is taken (KAFKA-7235).
     R20,
-    /// A controller that is behind refuses a leader's ISR for good (KAFKA-14154).
+    /// A leader takes the word of a controller that is none any more as final (KAFKA-14154).
     R21,
     /// The mark of a clean shutdown outlives the next start (KAFKA-10471).
     R34,
