@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ottla_zk::kafka::{brokers, configs, topics};
+use ottla_zk::kafka::{KafkaError, brokers, configs, topics};
+use ottla_zk::store::StoreError;
 use ottla_zk::znode::config::{ConfigEntity, ConfigNode};
 use ottla_zk::znode::topic::{TopicId, TopicNode};
 use tokio::time::Instant;
@@ -18,6 +19,9 @@ use crate::config::topic as topic_config;
 use crate::metadata::image::Image;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::Uuid;
+
+/// How often a topic that is to grow is looked at anew because others changed it.
+const GROW_ATTEMPTS: u32 = 10;
 
 /// A topic to create.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +108,8 @@ impl Admin {
         Ok((0..).zip(chosen).collect())
     }
 
-    /// Adds partitions to a topic.
+    /// Adds partitions to a topic. If its node changes meanwhile, perhaps because a reassignment begins, all is looked at
+    /// anew.
     pub async fn add_partitions(
         &self,
         topic: &str,
@@ -112,14 +117,35 @@ impl Admin {
         assignments: Option<&[Vec<i32>]>,
         validate_only: bool,
     ) -> Result<(), Refusal> {
+        for _ in 0..GROW_ATTEMPTS {
+            let (node, version) = self.grown(topic, wanted, assignments).await?;
+            if validate_only {
+                return Ok(());
+            }
+            match topics::overwrite(&*self.store, topic, &node, version).await {
+                Err(KafkaError::Store(StoreError::BadVersion(_))) => {}
+                written => return Ok(written?),
+            }
+        }
+        let text = "The topic was changed by others again and again; try once more.";
+        Err(Refusal::new(ErrorCode::UnknownServerError, text))
+    }
+
+    /// The topic's node with partitions added, and the version it was read in.
+    async fn grown(
+        &self,
+        topic: &str,
+        wanted: i32,
+        assignments: Option<&[Vec<i32>]>,
+    ) -> Result<(TopicNode, i32), Refusal> {
         let names = [topic.to_owned()];
         let stored = topics::read(&*self.store, &names).await?.pop();
         let Some(stored) = stored else {
             let text = format!("The topic '{topic}' does not exist.");
             return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, text));
         };
-        let mut node =
-            stored.map_err(|error| Refusal::new(ErrorCode::UnknownServerError, error.to_string()))?.node;
+        let topics::StoredTopic { mut node, version, .. } =
+            stored.map_err(|error| Refusal::new(ErrorCode::UnknownServerError, error.to_string()))?;
         if topics::deletions(&*self.store).await?.iter().any(|marked| marked == topic) {
             let text = "The topic is queued for deletion.";
             return Err(Refusal::new(ErrorCode::InvalidTopicException, text));
@@ -152,18 +178,12 @@ impl Admin {
         let new: BTreeMap<i32, Vec<i32>> = (current as i32..).zip(chosen).collect();
         let available: BTreeSet<i32> = candidates.iter().map(|candidate| candidate.id).collect();
         validate_added(&new, first_replicas.len(), &available)?;
-        if validate_only {
-            return Ok(());
-        }
         node.partitions.extend(new);
-        topics::overwrite(&*self.store, topic, &node).await?;
-        Ok(())
+        Ok((node, version))
     }
 
     /// Marks a topic for deletion.
     pub async fn delete_topic(&self, topic: &str) -> Result<(), Refusal> {
-        use ottla_zk::kafka::KafkaError;
-        use ottla_zk::store::StoreError;
         match topics::mark_deletion(&*self.store, topic).await {
             // Marked already: the same wish, and it will be fulfilled.
             Ok(()) | Err(KafkaError::Store(StoreError::NodeExists(_))) => Ok(()),

@@ -6,6 +6,7 @@
 pub mod allocate_producer_ids;
 pub mod alter_configs;
 pub mod alter_partition;
+pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
 pub mod api_versions;
 pub mod consumer_group;
@@ -252,7 +253,7 @@ api_table! {
     DeleteGroups served delete_groups::handle;
     ElectLeaders served elect_leaders::handle;
     IncrementalAlterConfigs served incremental_alter_configs::handle;
-    AlterPartitionReassignments open refuse::alter_partition_reassignments;
+    AlterPartitionReassignments served alter_partition_reassignments::handle;
     ListPartitionReassignments served list_partition_reassignments::handle;
     OffsetDelete served offset_delete::handle;
     DescribeClientQuotas served describe_client_quotas::handle;

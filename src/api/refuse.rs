@@ -12,21 +12,17 @@ use super::{Answer, Call};
 use crate::broker::Broker;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::alter_client_quotas::{EntityResult, EntryResult};
-use crate::protocol::messages::alter_partition_reassignments::{
-    ReassignablePartitionResponse, ReassignableTopicResponse,
-};
 use crate::protocol::messages::alter_user_scram_credentials::AlterUserScramCredentialsResult;
 use crate::protocol::messages::create_acls::AclCreationResult;
 use crate::protocol::messages::delete_acls::DeleteAclsFilterResult;
 use crate::protocol::messages::{
-    AlterClientQuotasRequest, AlterClientQuotasResponse, AlterPartitionReassignmentsRequest,
-    AlterPartitionReassignmentsResponse, AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
-    CreateAclsRequest, CreateAclsResponse, CreateDelegationTokenRequest, CreateDelegationTokenResponse,
-    DeleteAclsRequest, DeleteAclsResponse, DescribeAclsRequest, DescribeAclsResponse,
-    DescribeDelegationTokenRequest, DescribeDelegationTokenResponse, EnvelopeRequest, EnvelopeResponse,
-    ExpireDelegationTokenRequest, ExpireDelegationTokenResponse, RenewDelegationTokenRequest,
-    RenewDelegationTokenResponse, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
-    SaslHandshakeResponse,
+    AlterClientQuotasRequest, AlterClientQuotasResponse, AlterUserScramCredentialsRequest,
+    AlterUserScramCredentialsResponse, CreateAclsRequest, CreateAclsResponse, CreateDelegationTokenRequest,
+    CreateDelegationTokenResponse, DeleteAclsRequest, DeleteAclsResponse, DescribeAclsRequest,
+    DescribeAclsResponse, DescribeDelegationTokenRequest, DescribeDelegationTokenResponse, EnvelopeRequest,
+    EnvelopeResponse, ExpireDelegationTokenRequest, ExpireDelegationTokenResponse,
+    RenewDelegationTokenRequest, RenewDelegationTokenResponse, SaslAuthenticateRequest,
+    SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 
 const NO_TIME: i64 = -1;
@@ -182,43 +178,6 @@ pub async fn describe_delegation_token(
     })
 }
 
-/// AlterPartitionReassignments: the controller cannot move replicas yet.
-pub async fn alter_partition_reassignments(
-    broker: &Arc<Broker>,
-    request: AlterPartitionReassignmentsRequest,
-    _call: Call<'_>,
-) -> Answer<AlterPartitionReassignmentsResponse> {
-    Answer::Now(no_reassignment(broker.controller.is_active(), request))
-}
-
-fn no_reassignment(
-    is_controller: bool,
-    request: AlterPartitionReassignmentsRequest,
-) -> AlterPartitionReassignmentsResponse {
-    if !is_controller {
-        return AlterPartitionReassignmentsResponse {
-            error_code: ErrorCode::NotController.code(),
-            error_message: None,
-            ..Default::default()
-        };
-    }
-    // For each partition: the Java client drops the sentence of an error of the whole request.
-    let topics = request.topics.into_iter().map(|topic| {
-        let partitions = topic.partitions.into_iter().map(|partition| ReassignablePartitionResponse {
-            partition_index: partition.partition_index,
-            error_code: ErrorCode::UnsupportedVersion.code(),
-            error_message: Some("this controller does not reassign partitions yet".into()),
-            ..Default::default()
-        });
-        ReassignableTopicResponse { name: topic.name, partitions: partitions.collect(), ..Default::default() }
-    });
-    AlterPartitionReassignmentsResponse {
-        error_message: None,
-        responses: topics.collect(),
-        ..Default::default()
-    }
-}
-
 /// AlterClientQuotas: quotas are not enforced yet, so setting one would be a promise that is not kept.
 pub async fn alter_client_quotas(
     _broker: &Arc<Broker>,
@@ -294,9 +253,6 @@ mod tests {
     use super::*;
     use crate::protocol::message::Message;
     use crate::protocol::messages::alter_client_quotas::{EntityData, EntryData};
-    use crate::protocol::messages::alter_partition_reassignments::{
-        ReassignablePartition, ReassignableTopic,
-    };
     use crate::protocol::messages::alter_user_scram_credentials::{
         ScramCredentialDeletion, ScramCredentialUpsertion,
     };
@@ -317,13 +273,6 @@ mod tests {
         in_every_version(|_| no_acls_created(2));
         in_every_version(|_| no_acls_deleted(2));
         in_every_version(|version| no_token_created(CreateDelegationTokenRequest::default(), version));
-        let topic =
-            ReassignableTopic { partitions: vec![ReassignablePartition::default()], ..Default::default() };
-        let moves = AlterPartitionReassignmentsRequest { topics: vec![topic], ..Default::default() };
-        in_every_version(|_| no_reassignment(true, moves.clone()));
-        in_every_version(|_| no_reassignment(false, moves.clone()));
-        let refused = no_reassignment(true, moves);
-        assert_eq!((refused.error_code, refused.responses[0].partitions[0].error_code), (0, 35));
         let entity = EntityData { entity_type: "user".into(), entity_name: None, ..Default::default() };
         let entry = EntryData { entity: vec![entity], ..Default::default() };
         in_every_version(|_| {

@@ -38,6 +38,12 @@ pub fn explain(code: i16, told: Option<&str>, what: &str) -> String {
         ErrorCode::InvalidPartitions => {
             "the number of partitions is not allowed; it must be positive and can only grow"
         }
+        ErrorCode::InvalidReplicaAssignment => {
+            "the brokers named cannot hold it; name brokers that are up, each once (see `ottla cluster`)"
+        }
+        ErrorCode::ReassignmentInProgress => {
+            "its partitions are being moved; see `ottla reassign list`, and try again when that is done"
+        }
         ErrorCode::InvalidReplicationFactor => {
             "not enough brokers are up; lower --replication-factor or start more"
         }

@@ -1,5 +1,6 @@
 //! The command line: one file a command. Errors are one sentence with the next step; exit codes are 0, 1 (failed) and 2 (wrong usage).
 
+pub mod cluster;
 pub mod config;
 mod connect;
 pub mod consume;
@@ -7,13 +8,16 @@ mod explain;
 pub mod groups;
 mod lines;
 pub mod logging;
+mod meaning;
 mod member;
 mod offsets;
 mod output;
 mod partitioner;
 mod printing;
 pub mod produce;
+mod progress;
 mod reading;
+pub mod reassign;
 pub mod serve;
 pub mod topics;
 pub mod znodes;
@@ -41,6 +45,10 @@ enum Command {
     Config(config::Config),
     /// List, describe, create, delete and grow topics.
     Topics(topics::Topics),
+    /// Move partitions to other brokers, cancel moves, and watch them.
+    Reassign(reassign::Reassign),
+    /// Brokers, controller, and how the partitions are.
+    Cluster(cluster::Cluster),
     /// List, describe, delete and reset consumer groups.
     Groups(groups::Groups),
     /// Write the lines of standard input as records.
@@ -59,6 +67,8 @@ pub fn main() -> ExitCode {
         Command::Start(start) => start.run(),
         Command::Config(config) => config.run(),
         Command::Topics(topics) => topics.run(),
+        Command::Reassign(reassign) => reassign.run(),
+        Command::Cluster(cluster) => cluster.run(),
         Command::Groups(groups) => groups.run(),
         Command::Produce(produce) => produce.run(),
         Command::Consume(consume) => consume.run(),

@@ -1,6 +1,6 @@
 //! `ottla znodes`: look at a ZooKeeper tree, read only.
 //!
-//! Knows nothing of what znodes mean. Source: `zkCli.sh ls, get, tree`.
+//! What znodes mean is told by `meaning`. Source: `zkCli.sh ls, get, tree`.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use ottla_zk::store::{Node, Options, Remote, Stat, Store, StoreError, join_all};
 use serde_json::{Value, json};
 
 use super::connect::{self, address};
+use super::meaning;
 use super::output::{Output, count, print, table};
 
 /// Requests in flight at once.
@@ -36,6 +37,11 @@ enum Action {
     },
     /// The data of a znode, and its stat.
     Get {
+        /// The znode.
+        path: String,
+    },
+    /// What a znode is, who writes it, who watches it, and what it says.
+    Explain {
         /// The znode.
         path: String,
     },
@@ -94,6 +100,7 @@ impl Tree {
         match action {
             Action::Ls { path } => self.ls(&self.full(path)?, output).await,
             Action::Get { path } => self.get(&self.full(path)?, output).await,
+            Action::Explain { path } => self.explain(&self.full(path)?, output).await,
             Action::Tree { path, depth } => self.tree(&self.full(path)?, *depth, output).await,
         }
     }
@@ -179,6 +186,40 @@ impl Tree {
         let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let rows = facts.into_iter().map(|(name, value)| vec![name.to_owned(), text(value)]).collect();
         print(&format!("{shown}\n\n{}", table(&[("STAT", false), ("VALUE", true)], rows)))
+    }
+
+    async fn explain(&self, path: &str, output: &Output) -> Result<(), String> {
+        let Node { data, stat } = self.node(path).await?;
+        let inside = path.strip_prefix(&self.chroot).unwrap_or(path);
+        let Some(meaning) = meaning::of(inside, &data) else {
+            return Err(format!(
+                "{path}: Kafka 3.9 has no such znode; see what it holds with `ottla znodes get`"
+            ));
+        };
+        let kind = if stat.ephemeral_owner != 0 { "ephemeral" } else { "persistent" };
+        let (says, trouble) = match meaning.says {
+            Ok(says) => (says, None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        if output.is_json() {
+            return output.line(
+                "",
+                json!({
+                    "path": path, "what": meaning.what, "kind": kind, "written_by": meaning.written_by,
+                    "watched_by": meaning.watched_by, "says": says, "unreadable": trouble,
+                }),
+            );
+        }
+        let said = says.into_iter().chain(trouble.map(|why| format!("cannot be read: {why}")));
+        let facts = [
+            ("is", meaning.what),
+            ("kind", format!("{kind}, version {}", stat.version)),
+            ("written by", meaning.written_by.to_owned()),
+            ("watched by", meaning.watched_by.to_owned()),
+        ];
+        let said = said.enumerate().map(|(n, line)| (if n == 0 { "says" } else { "" }, line));
+        let lines = facts.into_iter().chain(said).map(|(name, text)| format!("{name:<12}{text}"));
+        print(&format!("{path}\n{}", lines.collect::<Vec<String>>().join("\n")))
     }
 
     /// Walks depth first with a stack of its own: memory is one path's children, and printing starts at once.

@@ -68,6 +68,7 @@ impl Machine {
         self.first([
             Task::MoveReplicas(replicas, ReplicaState::Online),
             Task::TriggerElections(None),
+            Task::ResumeReassignments(Some(ids)),
             Task::ResumeDeletionsOf(deleting),
         ]);
     }

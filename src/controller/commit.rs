@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_zk::kafka::guarded::{self, Guard, Write};
-use ottla_zk::kafka::{KafkaError, brokers, configs, features, notifications, topics};
+use ottla_zk::kafka::topics::Placement;
+use ottla_zk::kafka::{KafkaError, brokers, configs, features, notifications, topics, wishes};
 use ottla_zk::store::{Store, StoreError};
 use ottla_zk::znode::config::ConfigEntity;
 use ottla_zk::znode::partition::{self, PartitionState};
 use ottla_zk::znode::producer_ids::{self as producer_id_node, ProducerIdBlock as BlockNode};
-use ottla_zk::znode::reassign::PartitionName;
+use ottla_zk::znode::reassign::{PartitionName, Reassignment};
 use ottla_zk::znode::topic::{self, TopicId, TopicNode};
 
 use super::context::{Assignment, Broker, Leadership};
@@ -123,6 +124,18 @@ async fn write_one(store: &dyn Store, guard: Guard, op: StoreOp) -> Result<Store
                 Err(error) => done(Err(error)),
             }
         }
+        StoreOp::PlaceReplicas { topic, partitions } => {
+            let placements: Vec<(i32, Placement)> = partitions.iter().map(placement).collect();
+            match topics::place(store, guard, &topic, &placements).await {
+                Ok(version) => Ok(StoreResult::Version(version)),
+                Err(error) => done(Err(error)),
+            }
+        }
+        StoreOp::KeepReassignments(left) => {
+            let left: Vec<Reassignment> = left.into_iter().map(wish).collect();
+            done(wishes::keep_reassignments(store, guard, &left).await)
+        }
+        StoreOp::ForgetElections => done(wishes::forget_elections(store, guard).await),
         StoreOp::DeleteTopic(topic) => done(topics::delete(store, guard, &topic).await),
         StoreOp::DeleteDeletionMarker(topic) => done(topics::forget_deletion(store, guard, &topic).await),
         StoreOp::DeleteNotifications(kind, names) => done(delete_notes(store, guard, kind, names).await),
@@ -236,6 +249,7 @@ async fn read_one(store: &dyn Store, op: &ReadOp, unclean_by_default: bool) -> R
         }
         ReadOp::UncleanElection(wanted) => unclean(store, wanted, unclean_by_default).await?,
         ReadOp::ProducerIds => producer_ids(store).await?,
+        ReadOp::ReassignmentWishes | ReadOp::ElectionWishes => wished(store, op).await?,
         ReadOp::Feature => match features::read(store).await {
             Ok(found) => Loaded::Feature(found.map(|(node, version)| (feature_record(&node), version))),
             Err(KafkaError::Znode(error)) => {
@@ -246,6 +260,27 @@ async fn read_one(store: &dyn Store, op: &ReadOp, unclean_by_default: bool) -> R
             Err(error) => return Err(error),
         },
     })
+}
+
+/// What tools of old have left.
+async fn wished(store: &dyn Store, op: &ReadOp) -> Result<Loaded, KafkaError> {
+    let target = |wish: Reassignment| (TopicPartition::new(wish.topic, wish.partition), wish.replicas);
+    let name = |name: PartitionName| TopicPartition::new(name.topic, name.partition);
+    let read = match op {
+        ReadOp::ReassignmentWishes => wishes::reassignments(store).await.map(|found| {
+            Loaded::ReassignmentWishes(found.map(|found| found.into_iter().map(target).collect()))
+        }),
+        _ => wishes::elections(store)
+            .await
+            .map(|found| Loaded::ElectionWishes(found.map(|found| found.into_iter().map(name).collect()))),
+    };
+    match read {
+        Err(KafkaError::Znode(error)) => {
+            tracing::error!(%error, "what an old tool wishes cannot be read; delete the node and use today's tools");
+            Ok(Loaded::Unreadable)
+        }
+        read => read,
+    }
 }
 
 async fn producer_ids(store: &dyn Store) -> Result<Loaded, KafkaError> {
@@ -383,6 +418,16 @@ fn topic_node(id: Option<Uuid>, partitions: &[(i32, Assignment)]) -> TopicNode {
         }
     }
     node
+}
+
+fn placement((index, assignment): &(i32, Assignment)) -> (i32, Placement) {
+    let Assignment { replicas, adding, removing } = assignment;
+    let (replicas, adding, removing) = (replicas.to_vec(), adding.to_vec(), removing.to_vec());
+    (*index, Placement { replicas, adding, removing })
+}
+
+fn wish((at, replicas): (TopicPartition, Vec<i32>)) -> Reassignment {
+    Reassignment { topic: at.topic.to_string(), partition: at.partition, replicas }
 }
 
 fn feature_node(record: &FeatureRecord) -> ottla_zk::znode::feature::FeatureNode {

@@ -48,8 +48,27 @@ impl Assignment {
 
     /// The replicas once a reassignment is done.
     pub fn target(&self) -> Vec<i32> {
-        self.replicas.iter().copied().filter(|id| !self.removing.contains(id)).collect()
+        without(&self.replicas, &self.removing)
     }
+
+    /// The replicas there were before a reassignment, and after it is cancelled; perhaps in another order.
+    pub fn origin(&self) -> Vec<i32> {
+        without(&self.replicas, &self.adding)
+    }
+
+    /// The assignment while the replicas move from the origin to `target`, which is first and in its order.
+    pub fn reassign_to(&self, target: &[i32]) -> Assignment {
+        let origin = self.origin();
+        let mut seen = BTreeSet::new();
+        let all: Vec<i32> = target.iter().chain(&origin).copied().filter(|id| seen.insert(*id)).collect();
+        let (adding, removing) = (without(&all, &origin), without(&all, target));
+        Assignment { replicas: all.into(), adding: adding.into(), removing: removing.into() }
+    }
+}
+
+fn without(all: &[i32], less: &[i32]) -> Vec<i32> {
+    let less: BTreeSet<i32> = less.iter().copied().collect();
+    all.iter().copied().filter(|id| !less.contains(id)).collect()
 }
 
 /// A partition's state node.
@@ -103,28 +122,49 @@ pub struct Partition {
     /// `None` until the state node exists.
     pub leadership: Option<Leadership>,
     replica_states: Box<[ReplicaState]>,
+    /// Replicas that are no longer assigned, until they are told to delete their logs.
+    leaving: Vec<(i32, ReplicaState)>,
 }
 
 impl Partition {
     fn new(index: i32, assignment: Assignment) -> Partition {
         let replica_states = vec![ReplicaState::NonExistent; assignment.replicas.len()].into();
-        Partition { index, state: PartitionState::NonExistent, assignment, leadership: None, replica_states }
+        let (state, leaving) = (PartitionState::NonExistent, Vec::new());
+        Partition { index, state, assignment, leadership: None, replica_states, leaving }
     }
 
-    /// State of the replica on `broker`.
+    /// State of the replica on `broker`, assigned or leaving.
     pub fn replica_state(&self, broker: i32) -> ReplicaState {
-        let at = self.assignment.replicas.iter().position(|id| *id == broker);
-        at.map_or(ReplicaState::NonExistent, |at| self.replica_states[at])
+        if let Some(at) = self.assignment.replicas.iter().position(|id| *id == broker) {
+            return self.replica_states[at];
+        }
+        let leaving = self.leaving.iter().find(|(id, _)| *id == broker);
+        leaving.map_or(ReplicaState::NonExistent, |(_, state)| *state)
     }
 
-    /// Sets the state of the replica on `broker`; nothing happens if it is not assigned.
+    /// Sets the state of the replica on `broker`; nothing happens if it is neither assigned nor leaving.
     pub fn set_replica_state(&mut self, broker: i32, state: ReplicaState) {
         if let Some(at) = self.assignment.replicas.iter().position(|id| *id == broker) {
             self.replica_states[at] = state;
+        } else if let Some((_, leaving)) = self.leaving.iter_mut().find(|(id, _)| *id == broker) {
+            *leaving = state;
+            self.leaving.retain(|(_, state)| *state != ReplicaState::NonExistent);
         }
     }
 
-    /// States of all replicas, in assignment order.
+    /// Assigned replicas keep their states, new ones do not exist yet; lists those that leave and must be stopped.
+    fn assign(&mut self, assignment: Assignment) -> Vec<i32> {
+        let states = assignment.replicas.iter().map(|id| self.replica_state(*id)).collect();
+        let old = self.assignment.replicas.iter().copied().zip(self.replica_states.iter().copied());
+        let exists = |(id, state): &(i32, ReplicaState)| {
+            *state != ReplicaState::NonExistent && !assignment.replicas.contains(id)
+        };
+        self.leaving = old.filter(exists).collect();
+        (self.assignment, self.replica_states) = (assignment, states);
+        self.leaving.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// States of the assigned replicas, in assignment order.
     pub fn replica_states(&self) -> &[ReplicaState] {
         &self.replica_states
     }
@@ -178,7 +218,10 @@ pub struct Context {
     pub shutting_down: BTreeSet<i32>,
     /// Topics queued for deletion.
     pub deleting: BTreeMap<Arc<str>, Deletion>,
+    /// What `/admin/reassign_partitions` says, as last read or written.
+    pub wishes: BTreeMap<TopicPartition, Vec<i32>>,
     offline_dirs: BTreeMap<i32, BTreeSet<TopicPartition>>,
+    reassigning: BTreeSet<TopicPartition>,
     topics: BTreeMap<Arc<str>, Topic>,
     names: BTreeMap<Uuid, Arc<str>>,
 }
@@ -241,6 +284,8 @@ impl Context {
         fresh.sort_by_key(|(index, _)| *index);
         fresh.dedup_by_key(|(index, _)| *index);
         let added = fresh.iter().map(|(index, _)| TopicPartition::new(name.clone(), *index)).collect();
+        let moving = fresh.iter().filter(|(_, assignment)| assignment.is_reassigning());
+        self.reassigning.extend(moving.map(|(index, _)| TopicPartition::new(name.clone(), *index)));
         topic
             .partitions
             .extend(fresh.into_iter().map(|(index, assignment)| Partition::new(index, assignment)));
@@ -253,7 +298,34 @@ impl Context {
         self.deleting.remove(name);
         if let Some(topic) = self.topics.remove(name) {
             self.names.remove(&topic.id);
+            self.reassigning.retain(|at| *at.topic != *name);
         }
+    }
+
+    /// Gives a partition another assignment and lists the replicas that leave; they keep their states until they are
+    /// moved to NonExistent.
+    pub fn set_assignment(&mut self, at: &TopicPartition, assignment: Assignment) -> Vec<i32> {
+        let moves = assignment.is_reassigning();
+        let Some(partition) = self.partition_mut(at) else { return Vec::new() };
+        let leaving = partition.assign(assignment);
+        if moves {
+            self.reassigning.insert(at.clone());
+        } else {
+            self.reassigning.remove(at);
+        }
+        leaving
+    }
+
+    /// Knows a replica that is not assigned as one that leaves.
+    pub fn expel(&mut self, at: &TopicPartition, broker: i32) {
+        if let Some(partition) = self.partition_mut(at) {
+            partition.leaving.push((broker, ReplicaState::Online));
+        }
+    }
+
+    /// The partitions whose replicas are being added or removed.
+    pub fn reassigning(&self) -> &BTreeSet<TopicPartition> {
+        &self.reassigning
     }
 
     /// Every partition, in order.
@@ -357,6 +429,42 @@ mod tests {
         assert!(context.partition(&TopicPartition::new("t", -1)).is_none());
         context.remove_topic("t");
         assert!(context.topic_name(Uuid([1; 16])).is_none());
+    }
+
+    #[test]
+    fn a_move_names_its_target_first_and_can_be_cancelled() {
+        let rest = Assignment::of([1, 2, 3].into());
+        let moving = rest.reassign_to(&[3, 4, 2]);
+        assert_eq!(
+            (&*moving.replicas, &*moving.adding, &*moving.removing),
+            (&[3, 4, 2, 1][..], &[4][..], &[1][..])
+        );
+        assert_eq!((moving.target(), moving.origin()), (vec![3, 4, 2], vec![3, 2, 1]));
+        assert_eq!(moving.reassign_to(&moving.origin()), Assignment::of([3, 2, 1].into()));
+        let other = moving.reassign_to(&[5]);
+        assert_eq!(
+            (&*other.replicas, &*other.adding, &*other.removing),
+            (&[5, 3, 2, 1][..], &[5][..], &[3, 2, 1][..])
+        );
+        assert!(!rest.reassign_to(&[2, 1, 3]).is_reassigning());
+    }
+
+    #[test]
+    fn replicas_that_leave_keep_their_state_until_they_are_gone() {
+        let (mut context, name): (Context, Arc<str>) = (Context::default(), "t".into());
+        context.put_topic(&name, Uuid::ZERO);
+        let at = context.add_partitions(&name, vec![(0, Assignment::of([1, 2].into()))]).remove(0);
+        context.partition_mut(&at).unwrap().set_replica_state(1, ReplicaState::Online);
+        let moving = context.partition(&at).unwrap().assignment.reassign_to(&[3]);
+        assert!(context.set_assignment(&at, moving).is_empty() && context.reassigning().contains(&at));
+        assert_eq!(context.partition(&at).unwrap().replica_states()[1], ReplicaState::Online, "3, 1, 2");
+        let leaving = context.set_assignment(&at, Assignment::of([3].into()));
+        assert_eq!((leaving, context.reassigning().len()), (vec![1], 0), "2 never was");
+        let partition = context.partition_mut(&at).unwrap();
+        assert_eq!(partition.replica_state(1), ReplicaState::Online);
+        partition.set_replica_state(1, ReplicaState::NonExistent);
+        partition.set_replica_state(1, ReplicaState::Online);
+        assert_eq!(partition.replica_state(1), ReplicaState::NonExistent, "forgotten");
     }
 
     #[test]

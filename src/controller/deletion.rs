@@ -1,8 +1,8 @@
 //! Topic deletion: stop the replicas, have their logs deleted, then forget the topic everywhere.
 //!
 //! Invariants: a topic's nodes go only when every replica has confirmed that its log is deleted; while a replica is
-//! offline, failed to delete, or is being moved, the topic is ineligible and waits; a topic in progress is not begun
-//! again. Source: Kafka's `TopicDeletionManager`.
+//! offline, failed to delete, or is being moved, the topic is ineligible and waits until a broker returns or the move
+//! ends; a topic in progress is not begun again. Source: Kafka's `TopicDeletionManager`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,6 +41,8 @@ impl Machine {
         }
     }
 
+    /// Resumes what is halted. When a broker returns this includes topics with a reassignment under way, as in Kafka: one
+    /// that has lost its leader, or waits for a broker that is gone for good, would never end.
     pub(super) fn resume_deletions_of(&mut self, topics: &BTreeSet<Arc<str>>) {
         let mut any = false;
         for topic in topics {
@@ -88,7 +90,7 @@ impl Machine {
             match result {
                 StoreResult::Done => {
                     tracing::info!(topic = %topic, "deleted");
-                    self.context.remove_topic(topic);
+                    self.forget_topic(topic);
                 }
                 other => {
                     tracing::error!(topic = %topic, result = ?other, "cannot delete the topic's nodes; retried later")
@@ -167,7 +169,11 @@ impl Machine {
             })
             .collect();
         let (mut failed, mut deleted) = (Vec::new(), Vec::new());
-        for (at, code) in partitions {
+        // A replica that a reassignment removed is nobody's concern any more.
+        let assigned = |at: &TopicPartition| {
+            self.context.partition(at).is_some_and(|it| it.assignment.replicas.contains(&broker))
+        };
+        for (at, code) in partitions.into_iter().filter(|(at, _)| assigned(at)) {
             if asked.get(&*at.topic).is_some_and(|indexes| indexes.contains(&at.partition)) {
                 let side = if error.is_none() && code.is_none() { &mut deleted } else { &mut failed };
                 side.push(at);

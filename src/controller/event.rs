@@ -11,9 +11,10 @@
 //!
 //! Knows nothing of ZooKeeper, sockets or the wire. Source: Kafka's `ControllerEventManager`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::context::{Broker, Leadership};
+use super::context::{Assignment, Broker, Leadership};
 use super::outbox::{Outbox, StopReplica};
 use super::store::{Loaded, ReadOp, StoreOp, StoreResult};
 use crate::clock::Timestamp;
@@ -82,6 +83,10 @@ pub enum Change {
     LogDirs,
     /// Children of `/isr_change_notification`.
     IsrChanges,
+    /// `/admin/reassign_partitions`, written by old tools.
+    ReassignmentWishes,
+    /// `/admin/preferred_replica_election`, written by old tools.
+    ElectionWishes,
     /// This broker's `unclean.leader.election.enable` became true.
     UncleanByDefault,
     /// A topic's `unclean.leader.election.enable` became true.
@@ -114,6 +119,13 @@ pub enum Request {
         /// The partitions, or all.
         partitions: Option<Vec<TopicPartition>>,
     },
+    /// An admin client wants partitions' replicas on these brokers, preferred leader first; `None` cancels a move.
+    AlterReassignments(BTreeMap<TopicPartition, Option<Vec<i32>>>),
+    /// An admin client asks what is on the move.
+    ListReassignments {
+        /// The partitions, or all.
+        partitions: Option<Vec<TopicPartition>>,
+    },
 }
 
 impl Request {
@@ -124,6 +136,8 @@ impl Request {
             Request::ControlledShutdown { .. } => Answer::ControlledShutdown(Err(code)),
             Request::AllocateProducerIds { .. } => Answer::ProducerIds(Err(code)),
             Request::ElectLeaders { .. } => Answer::ElectLeaders(Err(code)),
+            Request::AlterReassignments(_) => Answer::AlterReassignments(Err(code)),
+            Request::ListReassignments { .. } => Answer::ListReassignments(Err(code)),
         }
     }
 }
@@ -197,6 +211,18 @@ pub struct ProducerIdBlock {
 /// Partitions with their new leader, or why there is none.
 pub type ElectionResults = Vec<(TopicPartition, Result<i32, ErrorCode>)>;
 
+/// Why something was not done, for a client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// The kind.
+    pub code: ErrorCode,
+    /// In a sentence; without one for what the code says already.
+    pub message: Option<String>,
+}
+
+/// Partitions and whether their reassignment was taken up (or cancelled).
+pub type ReassignmentResults = Vec<(TopicPartition, Result<(), Refused>)>;
+
 /// Answers to [`Request`]s; `Err` refuses the whole request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
@@ -209,6 +235,10 @@ pub enum Answer {
     /// To ElectLeaders: the new leader of each partition, or why there is none. The shell leaves out
     /// ELECTION_NOT_NEEDED where all partitions were asked for, and waits until metadata shows the leaders.
     ElectLeaders(Result<ElectionResults, ErrorCode>),
+    /// To AlterReassignments: stored, and goes on whatever happens to this controller.
+    AlterReassignments(Result<ReassignmentResults, ErrorCode>),
+    /// To ListReassignments: those of the partitions that are on the move.
+    ListReassignments(Result<Vec<(TopicPartition, Assignment)>, ErrorCode>),
 }
 
 /// What a broker answered. UpdateMetadata's reply tells nothing the machine acts upon.

@@ -1,5 +1,5 @@
 //! From an election won to a controller at work: features, old notifications, all the state there is, both state
-//! machines, then the deletions that were under way.
+//! machines, then the reassignments and deletions that were under way, and the wishes of old tools.
 //!
 //! Invariants: brokers hear of the live brokers before they are made leaders; ISRs lose dead brokers before leaders are
 //! elected. Source: Kafka's `KafkaController.onControllerFailover`.
@@ -17,6 +17,7 @@ use super::flow::{AfterTopics, Task, Waiting};
 use super::machine::Machine;
 use super::outbox::Batch;
 use super::partition_state::PartitionState;
+use super::reassignment::retire;
 use super::replica_state::ReplicaState;
 use super::store::{Loaded, Notifications, ReadOp, StoreOp, StoreResult, TopicRecord};
 use crate::protocol::ids::{TopicPartition, Uuid};
@@ -117,13 +118,17 @@ impl Machine {
 
     pub(super) fn start_up(&mut self, deletions: Vec<Arc<str>>) {
         let known: Vec<TopicPartition> = self.context.partitions().map(|(at, _)| at).collect();
-        self.first([
-            Task::TellAll(known),
+        let expelled = retire(self.expel_unassigned());
+        let then = [
             Task::StartReplicas,
             Task::StartPartitions,
             Task::TriggerElections(None),
+            Task::LookAtReassignmentWishes,
+            Task::ResumeReassignments(None),
             Task::ResumeDeletions,
-        ]);
+            Task::LookAtElectionWishes,
+        ];
+        self.first([Task::TellAll(known)].into_iter().chain(expelled).chain(then).collect::<Vec<Task>>());
         if self.config.rebalance {
             self.schedule_rebalance(FIRST_REBALANCE_MS);
         }

@@ -7,9 +7,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::context::{Broker, ByBroker, Leadership};
-use super::event::{AlteredTopic, Change, ElectionResults, ProducerIdBlock, Reply, Request, Ticket};
+use super::event::{
+    AlteredTopic, Change, ElectionResults, ProducerIdBlock, ReassignmentResults, Reply, Request, Ticket,
+};
 use super::machine::Machine;
 use super::partition_state::{Candidate, Electing, Strategy};
+use super::reassignment::{self, Advancing, Starting, Step};
 use super::replica_state::{ReplicaState, Shrinking};
 use super::store::{Loaded, Notifications, ReadOp, StoreResult, TopicRecord};
 use crate::protocol::error_code::ErrorCode;
@@ -72,6 +75,22 @@ pub(super) enum Task {
     StopFollowers(i32, Vec<TopicPartition>),
     /// Answer elections: those tried, and those decided before.
     AnswerElections(Ticket, Vec<(TopicPartition, ErrorCode)>, ElectionResults),
+    /// See what old tools want moved.
+    LookAtReassignmentWishes,
+    /// See what old tools want elected.
+    LookAtElectionWishes,
+    /// These elections were tried for an old tool.
+    ForgetElectionWishes(Vec<TopicPartition>),
+    /// Go on with all moves, or with those to these brokers.
+    ResumeReassignments(Option<BTreeSet<i32>>),
+    /// Go on with these moves.
+    AdvanceReassignments(Vec<TopicPartition>),
+    /// Finish those of these moves that can be.
+    CompleteReassignments(Vec<TopicPartition>),
+    /// Store that partitions are at their targets.
+    FinishReassignments { moved: Vec<TopicPartition>, reordered: Vec<TopicPartition> },
+    /// Answer who wanted moves.
+    AnswerReassignments(Ticket, ReassignmentResults),
 }
 
 /// What the round under way is for.
@@ -143,6 +162,18 @@ pub(super) enum Waiting {
         ticket: Ticket,
         block: ProducerIdBlock,
     },
+    ReassignmentWishes,
+    ElectionWishes,
+    Started(Box<Starting>),
+    Stepped {
+        advancing: Box<Advancing>,
+        steps: Vec<Step>,
+    },
+    StepAgain {
+        advancing: Box<Advancing>,
+        partitions: Vec<TopicPartition>,
+    },
+    Finished(Vec<Arc<str>>),
 }
 
 /// What follows once topics have their ids.
@@ -190,6 +221,14 @@ impl Machine {
             Task::AnswerShutdown(ticket, broker) => self.answer_shutdown(ticket, broker),
             Task::StopFollowers(broker, partitions) => self.stop_followers(broker, &partitions),
             Task::AnswerElections(ticket, tried, decided) => self.answer_elections(ticket, tried, decided),
+            Task::LookAtReassignmentWishes => self.begin_change(Change::ReassignmentWishes),
+            Task::LookAtElectionWishes => self.begin_change(Change::ElectionWishes),
+            Task::ForgetElectionWishes(tried) => self.forget_election_wishes(&tried),
+            Task::ResumeReassignments(brokers) => self.resume_reassignments(brokers.as_ref()),
+            Task::AdvanceReassignments(partitions) => self.advance_reassignments(partitions),
+            Task::CompleteReassignments(partitions) => self.complete_reassignments(&partitions),
+            Task::FinishReassignments { moved, reordered } => self.finish_reassignments(moved, reordered),
+            Task::AnswerReassignments(ticket, answers) => self.answer_reassignments(ticket, answers),
         }
     }
 
@@ -206,6 +245,10 @@ impl Machine {
             Change::Deletions => self.wait_read(vec![ReadOp::Deletions], Waiting::Deletions),
             Change::LogDirs => self.wait_read(vec![ReadOp::LogDirs], Waiting::LogDirs),
             Change::IsrChanges => self.wait_read(vec![ReadOp::IsrChanges], Waiting::IsrChanges),
+            Change::ReassignmentWishes => {
+                self.wait_read(vec![ReadOp::ReassignmentWishes], Waiting::ReassignmentWishes);
+            }
+            Change::ElectionWishes => self.wait_read(vec![ReadOp::ElectionWishes], Waiting::ElectionWishes),
             Change::UncleanByDefault => self.trigger_elections(None),
             Change::UncleanOf(topic) => self.trigger_elections(Some(&topic)),
         }
@@ -221,6 +264,8 @@ impl Machine {
                 self.allocate_producer_ids(ticket, broker, broker_epoch);
             }
             Request::ElectLeaders { unclean, partitions } => self.elect_leaders(ticket, unclean, partitions),
+            Request::AlterReassignments(wanted) => self.alter_reassignments(ticket, wanted),
+            Request::ListReassignments { partitions } => self.list_reassignments(ticket, partitions),
         }
     }
 
@@ -250,6 +295,9 @@ impl Machine {
                 self.on_altered(ticket, named, topics, writes, results);
             }
             Waiting::ProducerIdsSet { ticket, block } => self.on_producer_ids_set(ticket, block, results),
+            Waiting::Started(starting) => self.on_started(*starting, results),
+            Waiting::Stepped { advancing, steps } => self.on_stepped(advancing, steps, results),
+            Waiting::Finished(topics) => reassignment::log_unfinished(&topics, results),
             _ => {}
         }
     }
@@ -302,6 +350,15 @@ impl Machine {
             (Waiting::ProducerIds { ticket, .. }, Loaded::Unreadable) => {
                 self.answer_producer_ids(ticket, Err(ErrorCode::UnknownServerError));
             }
+            (Waiting::ReassignmentWishes, Loaded::ReassignmentWishes(wishes)) => {
+                self.on_reassignment_wishes(wishes);
+            }
+            (Waiting::ReassignmentWishes, Loaded::Unreadable) => {}
+            (Waiting::ElectionWishes, Loaded::ElectionWishes(wishes)) => self.on_election_wishes(wishes),
+            (Waiting::ElectionWishes, Loaded::Unreadable) => self.forget_election_wishes(&[]),
+            (Waiting::StepAgain { advancing, partitions }, Loaded::States(states)) => {
+                self.step_again(advancing, partitions, states);
+            }
             _ => return false,
         }
         true
@@ -317,7 +374,8 @@ fn is_complete(waiting: &Waiting, loaded: &Loaded) -> bool {
             | Waiting::Adopt(partitions)
             | Waiting::Refresh(partitions)
             | Waiting::ElectAgain { partitions, .. }
-            | Waiting::ShrinkAgain { partitions, .. },
+            | Waiting::ShrinkAgain { partitions, .. }
+            | Waiting::StepAgain { partitions, .. },
             Loaded::States(states),
         ) => partitions.len() == states.len(),
         _ => true,

@@ -133,12 +133,13 @@ impl Machine {
         writes: Vec<(usize, usize, TopicPartition, Leadership)>,
         results: Vec<StoreResult>,
     ) {
-        let mut stale = Vec::new();
+        let (mut stale, mut altered) = (Vec::new(), Vec::new());
         for ((topic, partition, at, mut state), result) in writes.into_iter().zip(results) {
             topics[topic].partitions[partition].1 = match result {
                 StoreResult::Version(version) => {
                     state.partition_epoch = version;
                     self.context.set_leadership(&at, state.clone());
+                    altered.push(at);
                     Ok(state)
                 }
                 StoreResult::BadVersion => {
@@ -155,6 +156,8 @@ impl Machine {
         if !stale.is_empty() {
             self.first([Task::RefreshStates(stale)]);
         }
+        // A replica that came into sync may have been the last a reassignment waited for.
+        self.first([Task::CompleteReassignments(altered)]);
     }
 }
 

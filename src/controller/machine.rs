@@ -55,6 +55,8 @@ pub struct Counts {
     pub offline_partitions: usize,
     /// Partitions not led by their preferred leader.
     pub imbalanced_partitions: usize,
+    /// Partitions whose replicas are being added or removed.
+    pub reassigning_partitions: usize,
     /// Topics queued for deletion.
     pub topics_to_delete: usize,
     /// Of these, those halted.
@@ -185,6 +187,7 @@ impl Machine {
             active_controllers: usize::from(self.active),
             active_brokers: self.context.brokers.len(),
             topics: self.context.topics().len(),
+            reassigning_partitions: self.context.reassigning().len(),
             topics_to_delete: self.context.deleting.len(),
             ineligible_topics_to_delete: self.context.deleting.values().filter(|d| d.ineligible).count(),
             queued_events: self.queue.len(),

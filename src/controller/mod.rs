@@ -2,8 +2,7 @@
 //!
 //! A lone broker is its own controller through the same machine that drives a cluster. Reading order: `event` (the
 //! contract), `context` (the memory), `machine` and `flow` (how one thing is done at a time), then one file a subject.
-//! Pure: no clock, socket, file or ZooKeeper client. Left out so far: partition reassignment (KIP-455) and the two
-//! admin nodes of old tools. Source: Kafka's `KafkaController` and its two state machines.
+//! Pure: no clock, socket, file or ZooKeeper client. Source: Kafka's `KafkaController` and its two state machines.
 
 pub mod context;
 pub mod election;
@@ -27,6 +26,8 @@ mod flow;
 mod isr;
 mod preferred;
 mod producer_ids;
+mod reassignment;
 mod recess;
 mod shutdown;
 mod topics;
+mod wishes;

@@ -8,7 +8,9 @@ use super::context::{ByBroker, Leadership};
 use super::flow::Waiting;
 use super::machine::Machine;
 use super::outbox::Batch;
+use super::partition_state::PartitionState;
 use super::store::{ReadOp, StoreOp, StoreResult};
+use crate::metadata::image::NO_BROKER;
 use crate::protocol::ids::TopicPartition;
 
 /// Where a replica is in its life.
@@ -207,6 +209,13 @@ impl Machine {
             shrinking.batch.leader_and_isr(&self.context, others, at, false);
         }
         self.set_replica_state(broker, at, ReplicaState::Offline);
+        // Where nobody was elected before (a reassignment took the leader away): no leader, so not Online.
+        if let Some(partition) = self.context.partition_mut(at)
+            && partition.state == PartitionState::Online
+            && partition.leadership.as_ref().is_some_and(|it| it.leader == NO_BROKER)
+        {
+            partition.state = PartitionState::Offline;
+        }
     }
 
     pub(super) fn replica_state(&self, broker: i32, at: &TopicPartition) -> ReplicaState {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ottla_zk::kafka::controller::{self as office, Election};
 use ottla_zk::kafka::guarded::Guard;
 use ottla_zk::store::{ChangeKind, Event as StoreEvent, Events, SessionEvent, Store, WatchRoot};
+use ottla_zk::znode::reassign::{PREFERRED_ELECTION, REASSIGN_PARTITIONS};
 use tokio::sync::{mpsc, oneshot};
 
 use super::channel::{Channel, Settings};
@@ -159,6 +160,8 @@ fn roots() -> Vec<WatchRoot> {
         WatchRoot::node("/admin/delete_topics"),
         WatchRoot::node("/log_dir_event_notification"),
         WatchRoot::node("/isr_change_notification"),
+        WatchRoot::node(REASSIGN_PARTITIONS),
+        WatchRoot::node(PREFERRED_ELECTION),
     ]
 }
 
@@ -337,9 +340,8 @@ impl Runner {
     fn look_at_everything(&mut self) {
         let topics: Vec<Arc<str>> = self.machine.context().topics().keys().cloned().collect();
         let ids: Vec<i32> = self.machine.context().brokers.keys().copied().collect();
-        for change in
-            [Change::Brokers, Change::Topics, Change::Deletions, Change::LogDirs, Change::IsrChanges]
-        {
+        let roots = [Change::Brokers, Change::Topics, Change::Deletions, Change::LogDirs, Change::IsrChanges];
+        for change in roots.into_iter().chain([Change::ReassignmentWishes, Change::ElectionWishes]) {
             self.step(Input::Change(change));
         }
         ids.into_iter().for_each(|id| self.step(Input::Change(Change::Broker(id))));
@@ -452,6 +454,8 @@ fn change_of(path: &str, kind: ChangeKind) -> Option<Change> {
         "/admin/delete_topics" => Some(Change::Deletions),
         "/log_dir_event_notification" => Some(Change::LogDirs),
         "/isr_change_notification" => Some(Change::IsrChanges),
+        REASSIGN_PARTITIONS => Some(Change::ReassignmentWishes),
+        PREFERRED_ELECTION => Some(Change::ElectionWishes),
         _ => None,
     }
 }

@@ -19,6 +19,9 @@ pub enum Notifications {
     IsrChanges,
 }
 
+/// Partitions and where a tool of old wants their replicas.
+pub type ReassignmentWishes = Vec<(TopicPartition, Vec<i32>)>;
+
 /// One write.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StoreOp {
@@ -52,6 +55,18 @@ pub enum StoreOp {
         /// All its partitions.
         partitions: Vec<(i32, Assignment)>,
     },
+    /// Writes where these partitions' replicas are and are going; the topic's id and its other partitions stay as they
+    /// are in the node. Answers the new version.
+    PlaceReplicas {
+        /// Which.
+        topic: Arc<str>,
+        /// Those that change.
+        partitions: Vec<(i32, Assignment)>,
+    },
+    /// What is left in `/admin/reassign_partitions`; deletes it if nothing is. A missing node is fine.
+    KeepReassignments(ReassignmentWishes),
+    /// Deletes `/admin/preferred_replica_election`; a missing node is fine.
+    ForgetElections,
     /// Deletes the topic's node with all below, then its config node, then its deletion marker; what is missing is fine.
     DeleteTopic(Arc<str>),
     /// Deletes the marker under `/admin/delete_topics`; a missing one is fine.
@@ -121,6 +136,10 @@ pub enum ReadOp {
     ProducerIds,
     /// `/feature`. Answers `Feature`, or `Unreadable`.
     Feature,
+    /// `/admin/reassign_partitions`; watches it. Answers `ReassignmentWishes`, or `Unreadable`.
+    ReassignmentWishes,
+    /// `/admin/preferred_replica_election`; watches it. Answers `ElectionWishes`, or `Unreadable`.
+    ElectionWishes,
 }
 
 /// What a topic node says.
@@ -168,6 +187,10 @@ pub enum Loaded {
     ProducerIds(Option<ProducerIdBlock>, i32),
     /// The feature node and its version.
     Feature(Option<(FeatureRecord, i32)>),
-    /// Instead of `ProducerIds` and `Feature`: the node is there and nobody can read it. The alarm has been raised.
+    /// The wished reassignments, `None` without the node.
+    ReassignmentWishes(Option<ReassignmentWishes>),
+    /// The partitions for which a preferred election is wished, `None` without the node.
+    ElectionWishes(Option<Vec<TopicPartition>>),
+    /// Instead of the last four: the node is there and nobody can read it. The alarm has been raised.
     Unreadable,
 }

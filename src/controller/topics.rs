@@ -21,7 +21,7 @@ impl Machine {
         let gone: Vec<Arc<str>> =
             self.context.topics().keys().filter(|name| !current.contains(name)).cloned().collect();
         for topic in gone {
-            self.context.remove_topic(&topic);
+            self.forget_topic(&topic);
         }
         let new: Vec<Arc<str>> =
             names.into_iter().filter(|name| self.context.topic(name).is_none()).collect();
@@ -86,6 +86,11 @@ impl Machine {
         if partitions.is_empty() {
             return self.first([clear]);
         }
-        self.first([Task::RefreshStates(partitions.clone()), Task::TellAll(partitions), clear]);
+        self.first([
+            Task::RefreshStates(partitions.clone()),
+            Task::TellAll(partitions.clone()),
+            Task::CompleteReassignments(partitions),
+            clear,
+        ]);
     }
 }

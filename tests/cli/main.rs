@@ -5,6 +5,7 @@ mod config;
 mod errors;
 mod groups;
 mod messages;
+mod reassign;
 mod support;
 mod topics;
 mod znodes;

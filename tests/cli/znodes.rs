@@ -35,9 +35,33 @@ fn a_cluster_can_be_looked_at() {
 }
 
 #[test]
+fn every_znode_is_explained() {
+    let dev = Dev::start();
+    dev.run(&["topics", "create", "t", "--config", "retention.ms=1000"]).text();
+    let all = dev.run(&["znodes", "tree", "--output", "json"]).json();
+    for node in all.as_array().expect("a list") {
+        let path = node["path"].as_str().expect("a path");
+        if path == "/" {
+            continue;
+        }
+        let told = dev.run(&["znodes", "explain", path, "--output", "json"]).json();
+        assert!(told["what"].is_string() && told["unreadable"].is_null(), "{told}");
+    }
+    let text = dev.run(&["znodes", "explain", "/brokers/topics/t/partitions/0/state"]).text();
+    assert!(
+        text.contains("broker 1 leads, in leader epoch 0") && text.contains("written by  the controller"),
+        "{text}"
+    );
+    let text = dev.run(&["znodes", "explain", "/config/topics/t"]).text();
+    assert!(text.contains("says        retention.ms is 1000"), "{text}");
+    let text = dev.run(&["znodes", "explain", "/controller"]).text();
+    assert!(text.contains("ephemeral") && text.contains("broker 1 is the controller"), "{text}");
+}
+
+#[test]
 fn a_missing_znode_and_a_wrong_path_are_explained() {
     let dev = Dev::start();
-    for action in ["ls", "get", "tree"] {
+    for action in ["ls", "get", "tree", "explain"] {
         let text = dev.run(&["znodes", action, "/nobody"]).failure();
         assert!(text.contains("/nobody: no such znode on 127.0.0.1:"), "{text}");
         let text = dev.run(&["znodes", action, "nobody"]).failure();

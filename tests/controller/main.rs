@@ -5,6 +5,8 @@ mod brokers;
 mod elections;
 mod failures;
 mod random;
+mod reassignment;
 mod topics;
+mod wishes;
 mod words;
 mod world;

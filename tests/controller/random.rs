@@ -1,6 +1,7 @@
 //! Seeded random runs: brokers come and go, topics too, leaders change their ISRs, directories fail, controllers move,
-//! all while rounds and replies are under way. `OTTLA_SEED` replays one run.
+//! replicas are moved to and fro, all while rounds and replies are under way. `OTTLA_SEED` replays one run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla::controller::event::{
@@ -17,7 +18,7 @@ struct Run {
     random: fastrand::Rng,
     topics: u32,
     /// Highest leader epoch seen of each partition that still exists.
-    epochs: std::collections::BTreeMap<TopicPartition, i32>,
+    epochs: BTreeMap<TopicPartition, i32>,
 }
 
 impl Run {
@@ -39,7 +40,8 @@ impl Run {
                 }
             }
             56..62 => self.grow(),
-            62..80 => self.alter(),
+            62..74 => self.alter(),
+            74..80 => self.reassign(),
             80..84 if alive => {
                 self.world.ask(Request::ControlledShutdown { broker: id, broker_epoch: -1 });
             }
@@ -55,7 +57,8 @@ impl Run {
                     self.world.change(Change::UncleanOf(topic));
                 }
             }
-            96..98 => self.meddle(),
+            96..97 => self.meddle(),
+            97..98 => self.wish(),
             _ => {
                 let broker_epoch = self.world.store.brokers.get(&id).map_or(0, |broker| broker.epoch);
                 self.world.ask(Request::AllocateProducerIds { broker: id, broker_epoch });
@@ -87,6 +90,49 @@ impl Run {
         let index = record.partitions.len() as i32;
         record.partitions.push((index, ottla::controller::context::Assignment::of(replicas.into())));
         self.world.change(Change::Topic(topic));
+    }
+
+    fn pick_partition(&mut self) -> Option<TopicPartition> {
+        let topic = self.pick_topic()?;
+        let partitions = self.world.store.topics[&topic].partitions.iter();
+        let all: Vec<TopicPartition> =
+            partitions.map(|(index, _)| TopicPartition::new(topic.clone(), *index)).collect();
+        self.random.choice(all)
+    }
+
+    /// A few partitions are to go elsewhere, or back.
+    fn reassign(&mut self) {
+        let mut wanted = BTreeMap::new();
+        for _ in 0..self.random.usize(1..4) {
+            let Some(at) = self.pick_partition() else { return };
+            let target = (self.random.u32(0..3) > 0).then(|| self.assignment());
+            wanted.insert(at, target);
+        }
+        self.world.ask(Request::AlterReassignments(wanted));
+    }
+
+    /// Old tools leave their nodes, if the last have been dealt with.
+    fn wish(&mut self) {
+        let Some(at) = self.pick_partition() else { return };
+        if self.random.bool() {
+            self.world.store.election_wishes = Some(vec![at]);
+            self.world.change(Change::ElectionWishes);
+        } else if self.world.store.reassignment_wishes.is_none() {
+            self.world.store.reassignment_wishes = Some(vec![(at, self.assignment())]);
+            self.world.change(Change::ReassignmentWishes);
+        }
+    }
+
+    /// Every leader's followers catch up, until nothing is on the move.
+    fn arrive(&mut self) {
+        for _ in 0..10 {
+            for at in self.world.store.states.keys().cloned().collect::<Vec<_>>() {
+                self.world.catch_up(&at);
+            }
+            self.settle();
+        }
+        let moving = self.world.machine.context().reassigning();
+        assert!(moving.is_empty(), "{moving:?}");
     }
 
     /// A leader asks for a random ISR, perhaps on stale knowledge.
@@ -177,6 +223,8 @@ fn run(seed: u64) {
         run.world.up(id);
     }
     run.settle();
+    run.arrive();
+    assert_eq!(run.world.store.reassignment_wishes, None);
     assert!(run.world.store.deletions.is_empty(), "{:?}", run.world.store.deletions);
     for (at, state) in &run.world.store.states {
         assert!(state.leader >= 0, "{at}: {state:?}");

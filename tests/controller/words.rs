@@ -1,6 +1,6 @@
 //! How transcripts word what is written and sent.
 
-use ottla::controller::context::Leadership;
+use ottla::controller::context::{Assignment, Leadership};
 use ottla::controller::outbox::{Addressed, ControlRequest};
 
 /// What a state node says.
@@ -8,6 +8,19 @@ pub fn shown(state: &Leadership) -> String {
     let isr: Vec<String> = state.isr.iter().map(i32::to_string).collect();
     let recovering = if state.recovering { " recovering" } else { "" };
     format!("leader={} epoch={} isr={}{recovering}", state.leader, state.leader_epoch, isr.join(","))
+}
+
+/// Where a partition's replicas are and are going.
+pub fn placed((index, assignment): &(i32, Assignment)) -> String {
+    let list = |ids: &[i32]| ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
+    let mut text = format!("{index}: {}", list(&assignment.replicas));
+    for (sign, ids) in [(" +", &assignment.adding), (" -", &assignment.removing)] {
+        if !ids.is_empty() {
+            text += sign;
+            text += &list(ids);
+        }
+    }
+    text
 }
 
 /// One request to a broker.

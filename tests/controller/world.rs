@@ -7,18 +7,19 @@ use std::sync::Arc;
 use ottla::clock::Timestamp;
 use ottla::controller::context::{Assignment, Broker, Leadership};
 use ottla::controller::event::{
-    Answer, Change, Channel, Input, Output, ProducerIdBlock, Reply, Request, Ticket, Timer, TopicRef,
+    AlterPartition, AlterTopic, Answer, Change, Channel, Input, Output, ProducerIdBlock, Reply, Request,
+    Ticket, Timer, TopicRef, WantedIsr,
 };
 use ottla::controller::machine::{Config, Machine};
 use ottla::controller::outbox::{Addressed, ControlRequest};
 use ottla::controller::store::{
-    FeatureRecord, Loaded, Notifications, ReadOp, StoreOp, StoreResult, TopicRecord,
+    FeatureRecord, Loaded, Notifications, ReadOp, ReassignmentWishes, StoreOp, StoreResult, TopicRecord,
 };
 use ottla::metadata::image::{BrokerImage, Endpoint, Image, PartitionImage};
 use ottla::protocol::error_code::ErrorCode;
 use ottla::protocol::ids::{TopicPartition, Uuid};
 
-use crate::words::{describe, shown};
+use crate::words::{describe, placed, shown};
 
 pub fn at(topic: &str, partition: i32) -> TopicPartition {
     TopicPartition::new(topic, partition)
@@ -51,7 +52,10 @@ pub struct Store {
     pub unclean: BTreeSet<Arc<str>>,
     pub producer_ids: (Option<ProducerIdBlock>, i32),
     pub feature: Option<(FeatureRecord, i32)>,
-    /// Whether the two nodes above hold what nobody can read.
+    /// What old tools left.
+    pub reassignment_wishes: Option<ReassignmentWishes>,
+    pub election_wishes: Option<Vec<TopicPartition>>,
+    /// Whether the four nodes above hold what nobody can read.
     pub unreadable: bool,
     /// Creates that are done but answered as if a first try had been.
     pub lose_answers_of: BTreeSet<TopicPartition>,
@@ -124,6 +128,23 @@ impl Store {
                 self.producer_ids = (Some(*block), expected_version + 1);
                 StoreResult::Version(expected_version + 1)
             }
+            StoreOp::PlaceReplicas { topic, partitions } => {
+                let Some(record) = self.topics.get_mut(topic) else { return StoreResult::NoNode };
+                for (index, assignment) in partitions {
+                    record.partitions.retain(|(known, _)| known != index);
+                    record.partitions.push((*index, assignment.clone()));
+                }
+                record.partitions.sort_by_key(|(index, _)| *index);
+                StoreResult::Version(1)
+            }
+            StoreOp::KeepReassignments(left) => {
+                self.reassignment_wishes = Some(left.clone()).filter(|left| !left.is_empty());
+                StoreResult::Done
+            }
+            StoreOp::ForgetElections => {
+                self.election_wishes = None;
+                StoreResult::Done
+            }
             StoreOp::DeleteController => StoreResult::Done,
         }
     }
@@ -148,6 +169,12 @@ impl Store {
                 Loaded::Unclean(topics.iter().map(|topic| self.unclean.contains(topic)).collect())
             }
             ReadOp::ProducerIds | ReadOp::Feature if self.unreadable => Loaded::Unreadable,
+            ReadOp::ReassignmentWishes if self.unreadable && self.reassignment_wishes.is_some() => {
+                Loaded::Unreadable
+            }
+            ReadOp::ElectionWishes if self.unreadable && self.election_wishes.is_some() => Loaded::Unreadable,
+            ReadOp::ReassignmentWishes => Loaded::ReassignmentWishes(self.reassignment_wishes.clone()),
+            ReadOp::ElectionWishes => Loaded::ElectionWishes(self.election_wishes.clone()),
             ReadOp::ProducerIds => Loaded::ProducerIds(self.producer_ids.0, self.producer_ids.1),
             ReadOp::Feature => Loaded::Feature(self.feature.clone()),
         }
@@ -293,7 +320,11 @@ impl World {
 
     /// Runs until nothing is left to happen.
     pub fn run(&mut self) {
-        while self.tick() {}
+        let mut ticks = 0;
+        while self.tick() {
+            ticks += 1;
+            assert!(ticks < 1_000_000, "goes round in circles: {:?}", self.inbox);
+        }
         assert!(self.hold || self.machine.is_idle(), "stuck: {:?}", self.machine);
     }
 
@@ -364,6 +395,12 @@ impl World {
                 }
                 StoreOp::AddTopicId { topic, .. } => format!("add id {topic}"),
                 StoreOp::SetTopicAssignment { topic, .. } => format!("restore {topic}"),
+                StoreOp::PlaceReplicas { topic, partitions } => {
+                    let placed: Vec<String> = partitions.iter().map(placed).collect();
+                    format!("place {topic} {}", placed.join("; "))
+                }
+                StoreOp::KeepReassignments(left) => format!("keep {} wishes", left.len()),
+                StoreOp::ForgetElections => "forget elections".to_owned(),
                 StoreOp::DeleteTopic(topic) => format!("delete {topic}"),
                 StoreOp::DeleteDeletionMarker(topic) => format!("unmark {topic}"),
                 StoreOp::DeleteNotifications(kind, _) => format!("clear {kind:?}"),
@@ -372,6 +409,13 @@ impl World {
                 StoreOp::DeleteController => "delete controller".to_owned(),
             };
             self.note(line + verdict);
+        }
+        // The controller's own writes come back through its watches.
+        match op {
+            StoreOp::PlaceReplicas { topic, .. } => self.change(Change::Topic(topic.clone())),
+            StoreOp::KeepReassignments(_) => self.change(Change::ReassignmentWishes),
+            StoreOp::ForgetElections => self.change(Change::ElectionWishes),
+            _ => {}
         }
         result
     }
@@ -473,7 +517,9 @@ impl World {
         if !self.announced.insert((partition.clone(), image.leader_epoch)) {
             return;
         }
-        let expected = |id: &&i32| alive.contains(id) && !image.offline.contains(id);
+        // A member that a reassignment takes away is stopped instead.
+        let expected =
+            |id: &&i32| alive.contains(id) && !image.offline.contains(id) && image.replicas.contains(id);
         for id in image.isr.iter().filter(expected) {
             let Some(peer) = self.peers.get(id) else { continue };
             // A restarted broker the machine has not noticed yet, or a directory not known to have failed: lost on the way.
@@ -501,9 +547,47 @@ impl World {
         std::mem::take(&mut self.transcript)
     }
 
+    /// The leader takes every live replica that it was told of into the ISR.
+    pub fn catch_up(&mut self, partition: &TopicPartition) {
+        let state = self.store.states[partition].clone();
+        let Some(known) = self.machine.context().partition(partition) else { return };
+        let able = |id: &i32| {
+            let told = self.peers.get(id).is_some_and(|peer| peer.epochs.contains_key(partition));
+            told && self.machine.context().is_online(*id, partition)
+        };
+        let mut isr: Vec<i32> = known.assignment.replicas.iter().copied().filter(able).collect();
+        isr.sort_by_key(|id| state.isr.iter().position(|member| member == id).unwrap_or(usize::MAX));
+        if self.store.brokers.contains_key(&state.leader) && *isr != *state.isr {
+            self.ask_isr(partition, &isr);
+        }
+    }
+
+    /// The leader asks for this ISR.
+    pub fn ask_isr(&mut self, partition: &TopicPartition, isr: &[i32]) -> Ticket {
+        let state = self.store.states[partition].clone();
+        let wanted = WantedIsr {
+            index: partition.partition,
+            leader_epoch: state.leader_epoch,
+            isr: isr.to_vec(),
+            recovering: false,
+            partition_epoch: state.partition_epoch,
+        };
+        let broker = state.leader;
+        let broker_epoch = self.store.brokers[&broker].epoch;
+        let topic = TopicRef::Id(self.store.topics[&partition.topic].id.expect("given on creation"));
+        let topics = vec![AlterTopic { topic, partitions: vec![wanted] }];
+        self.ask(Request::AlterPartition(AlterPartition { version: 3, broker, broker_epoch, topics }))
+    }
+
     /// What must hold when nothing is under way.
     pub fn check_settled(&self) {
         let context = self.machine.context();
+        for (topic, record) in &self.store.topics {
+            for (index, stored) in &record.partitions {
+                let known = context.partition(&TopicPartition::new(topic.clone(), *index));
+                assert_eq!(known.map(|known| &known.assignment), Some(stored), "{topic}-{index}");
+            }
+        }
         for (partition, stored) in &self.store.states {
             let Some(known) = context.partition(partition) else { continue };
             let replicas = &known.assignment.replicas;

@@ -17,6 +17,7 @@ pub mod notifications;
 pub mod producer_ids;
 pub mod tokens;
 pub mod topics;
+pub mod wishes;
 
 pub use guarded::Guard;
 

@@ -15,6 +15,8 @@ use crate::znode::topic::{self, DELETE_TOPICS, TOPICS, TopicNode};
 const PARTITIONS_PER_MULTI: usize = 50;
 /// Requests in flight at once.
 const IN_FLIGHT: usize = 64;
+/// How often a topic's node is read again because somebody else changed it.
+const PLACE_ATTEMPTS: u32 = 10;
 
 /// A topic as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,10 +104,16 @@ pub async fn create(store: &dyn Store, name: &str, node: &TopicNode) -> Result<(
     Ok(())
 }
 
-/// Overwrites a topic's node without a condition, as brokers do when they add partitions.
-pub async fn overwrite(store: &dyn Store, name: &str, node: &TopicNode) -> Result<(), KafkaError> {
-    let (path, data) = (topic::path(name), node.encode());
-    retry::read(|| store.set(&path, &data, None)).await?;
+/// Overwrites a topic's node if it is still of the version that was read, as the broker does that adds partitions.
+/// [`StoreError::BadVersion`] if it is not. (Kafka writes without a condition, and can so undo a reassignment that the
+/// controller began meanwhile.)
+pub async fn overwrite(
+    store: &dyn Store,
+    name: &str,
+    node: &TopicNode,
+    version: i32,
+) -> Result<(), KafkaError> {
+    retry::set(store, &topic::path(name), &node.encode(), version).await?;
     Ok(())
 }
 
@@ -120,6 +128,48 @@ pub async fn overwrite_guarded(
     let result = guarded::set_many(store, guard, &[write]).await?.into_iter().next();
     let stat = result.ok_or(StoreError::NoNode(topic::path(name)))??;
     Ok(stat.version)
+}
+
+/// Where one partition's replicas are and are going.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Placement {
+    /// All replicas, those being added and removed included.
+    pub replicas: Vec<i32>,
+    /// Those being added.
+    pub adding: Vec<i32>,
+    /// Those being removed.
+    pub removing: Vec<i32>,
+}
+
+/// Writes the placements of some partitions into a topic's node as controller (reassignment); its id and its other
+/// partitions stay as they are found, so that partitions added meanwhile are not lost. Returns the node's version.
+pub async fn place(
+    store: &dyn Store,
+    guard: Guard,
+    name: &str,
+    placements: &[(i32, Placement)],
+) -> Result<i32, KafkaError> {
+    let path = topic::path(name);
+    let mut attempts = 0;
+    loop {
+        let found =
+            retry::read(|| store.get(&path)).await?.ok_or_else(|| StoreError::NoNode(path.clone()))?;
+        let mut node = TopicNode::decode(name, &found.data)?;
+        for (partition, placement) in placements {
+            node.partitions.insert(*partition, placement.replicas.clone());
+            node.adding_replicas.insert(*partition, placement.adding.clone());
+            node.removing_replicas.insert(*partition, placement.removing.clone());
+        }
+        let data = Bytes::from(node.encode());
+        let write = guarded::Write { path: path.clone(), data, version: Some(found.stat.version) };
+        let result = guarded::set_many(store, guard, &[write]).await?.into_iter().next();
+        match result.ok_or_else(|| StoreError::NoNode(path.clone()))? {
+            Ok(stat) => return Ok(stat.version),
+            Err(StoreError::BadVersion(_)) if attempts < PLACE_ATTEMPTS => attempts += 1,
+            Err(StoreError::BadVersion(_)) => return Err(KafkaError::Contended { path, attempts }),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Marks a topic for deletion. [`StoreError::NodeExists`] if it is marked already.

@@ -1,0 +1,352 @@
+//! `ottla reassign`: move partitions to other brokers by a plan, cancel moves, list them, see how far they are.
+//!
+//! The plan is Kafka's JSON. Where the replicas were before is printed as a plan too, so that a move can be undone.
+//! Source: `ReassignPartitionsCommand` of Kafka's tools.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::connect::{self, BROKER_LIMIT_MS, Bootstrap, Client};
+use super::explain::explain;
+use super::offsets::{Place, missing};
+use super::output::{Output, count, list, print};
+use super::progress;
+use crate::protocol::error_code::ErrorCode;
+use crate::protocol::messages::alter_partition_reassignments::{ReassignablePartition, ReassignableTopic};
+use crate::protocol::messages::{
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
+    ListPartitionReassignmentsRequest,
+};
+
+/// Largest plan that is read.
+const PLAN_BYTES_MAX: u64 = 64 << 20;
+
+/// `ottla reassign`.
+#[derive(Debug, Args)]
+pub struct Reassign {
+    #[command(flatten)]
+    at: Bootstrap,
+    #[command(flatten)]
+    output: Output,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Moves partitions as the plan says; the moves go on when this command has ended.
+    Execute {
+        /// The plan: {"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1,2]}]}.
+        plan: PathBuf,
+        /// Stay and show how far the copies are, until all are done.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Cancels the moves of the plan's partitions.
+    Cancel {
+        /// The plan.
+        plan: PathBuf,
+    },
+    /// The moves under way.
+    List,
+    /// Whether the plan's partitions are where it wants them; fails if one is not.
+    Verify {
+        /// The plan.
+        plan: PathBuf,
+        /// Wait for the moves under way, and show how far the copies are.
+        #[arg(long)]
+        watch: bool,
+    },
+}
+
+/// Where partitions shall be.
+pub type Plan = BTreeMap<Place, Vec<i32>>;
+
+/// One move under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// All replicas.
+    pub replicas: Vec<i32>,
+    /// Those being added.
+    pub adding: Vec<i32>,
+    /// Those being removed.
+    pub removing: Vec<i32>,
+}
+
+impl Reassign {
+    /// Runs the command.
+    pub fn run(self) -> Result<(), String> {
+        let plan = match &self.action {
+            Action::Execute { plan, .. } | Action::Cancel { plan } | Action::Verify { plan, .. } => {
+                read(plan)?
+            }
+            Action::List => Plan::new(),
+        };
+        connect::run(async {
+            let mut client = Client::connect(&self.at).await?;
+            let (client, output) = (&mut client, &self.output);
+            match self.action {
+                Action::Execute { watch, .. } => execute(client, output, &plan, watch).await,
+                Action::Cancel { .. } => cancel(client, output, &plan).await,
+                Action::List => list_moves(client, output).await,
+                Action::Verify { watch, .. } => verify(client, output, &plan, watch).await,
+            }
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Plan, String> {
+    let shown = path.display();
+    let size =
+        std::fs::metadata(path).map_err(|error| format!("cannot read the plan {shown}: {error}"))?.len();
+    if size > PLAN_BYTES_MAX {
+        return Err(format!(
+            "the plan {shown} has {size} bytes, at most {PLAN_BYTES_MAX} are read; split it"
+        ));
+    }
+    let text = std::fs::read(path).map_err(|error| format!("cannot read the plan {shown}: {error}"))?;
+    parse(&text).map_err(|why| {
+        format!(r#"the plan {shown}: {why}; write {{"version":1,"partitions":[{{"topic":"t","partition":0,"replicas":[1,2]}}]}}"#)
+    })
+}
+
+fn parse(text: &[u8]) -> Result<Plan, String> {
+    let json: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    if let Some(version) = json.get("version").filter(|version| version.as_i64() != Some(1)) {
+        return Err(format!("version {version} is not known"));
+    }
+    let entries =
+        json.get("partitions").and_then(Value::as_array).ok_or("there is no list \"partitions\"")?;
+    let number = |value: &Value| value.as_i64().and_then(|number| i32::try_from(number).ok());
+    let mut plan = Plan::new();
+    for entry in entries {
+        let wrong = |what: &str| format!("{what} in {entry}");
+        let topic = entry.get("topic").and_then(Value::as_str).ok_or_else(|| wrong("no topic"))?;
+        let index = entry.get("partition").and_then(number).ok_or_else(|| wrong("no partition"))?;
+        let replicas = entry.get("replicas").and_then(Value::as_array).ok_or_else(|| wrong("no replicas"))?;
+        let replicas: Option<Vec<i32>> = replicas.iter().map(number).collect();
+        let dirs = entry.get("log_dirs").and_then(Value::as_array);
+        if dirs.is_some_and(|dirs| dirs.iter().any(|dir| dir.as_str() != Some("any"))) {
+            return Err(wrong("log_dirs other than \"any\", which this command does not choose,"));
+        }
+        let place = (topic.to_owned(), index);
+        if plan.insert(place, replicas.ok_or_else(|| wrong("a replica that is no broker id"))?).is_some() {
+            return Err(format!("{topic}-{index} is named twice"));
+        }
+    }
+    if plan.is_empty() { Err("it names no partition".to_owned()) } else { Ok(plan) }
+}
+
+fn plan_json(plan: &Plan) -> Value {
+    let entry = |((topic, partition), replicas): (&Place, &Vec<i32>)| json!({"topic": topic, "partition": partition, "replicas": replicas});
+    json!({"version": 1, "partitions": plan.iter().map(entry).collect::<Vec<Value>>()})
+}
+
+/// Where the plan's partitions are now; all of them must exist.
+async fn current(client: &mut Client, plan: &Plan) -> Result<Plan, String> {
+    let mut topics: Vec<String> = plan.keys().map(|(topic, _)| topic.clone()).collect();
+    topics.dedup();
+    let mut found = Plan::new();
+    for topic in client.metadata(Some(&topics)).await?.topics {
+        let name = topic.name.unwrap_or_default();
+        if topic.error_code != 0 {
+            return Err(explain(topic.error_code, None, &format!("topic {name}")));
+        }
+        for partition in topic.partitions {
+            let place = (name.clone(), partition.partition_index);
+            if plan.contains_key(&place) {
+                found.insert(place, partition.replica_nodes);
+            }
+        }
+    }
+    match plan.keys().find(|place| !found.contains_key(*place)) {
+        Some(place) => Err(missing(place)),
+        None => Ok(found),
+    }
+}
+
+/// The moves under way.
+pub async fn moves(client: &mut Client) -> Result<BTreeMap<Place, Move>, String> {
+    let request =
+        ListPartitionReassignmentsRequest { timeout_ms: BROKER_LIMIT_MS, topics: None, ..Default::default() };
+    let answer = client.controller(i16::MAX, &request, |answer| answer.error_code).await?;
+    if answer.error_code != 0 {
+        return Err(explain(answer.error_code, answer.error_message.as_deref(), "the moves under way"));
+    }
+    let mut moves = BTreeMap::new();
+    for topic in answer.topics {
+        for it in topic.partitions {
+            let (replicas, adding, removing) = (it.replicas, it.adding_replicas, it.removing_replicas);
+            moves.insert((topic.name.clone(), it.partition_index), Move { replicas, adding, removing });
+        }
+    }
+    Ok(moves)
+}
+
+/// Wishes partitions elsewhere, `None` cancels; answers for each its error, if any.
+async fn alter(
+    client: &mut Client,
+    wanted: impl Iterator<Item = (&Place, Option<&Vec<i32>>)>,
+) -> Result<Vec<(Place, i16, Option<String>)>, String> {
+    let mut topics: Vec<ReassignableTopic> = Vec::new();
+    for ((topic, index), replicas) in wanted {
+        let partition = ReassignablePartition {
+            partition_index: *index,
+            replicas: replicas.cloned(),
+            ..Default::default()
+        };
+        match topics.last_mut() {
+            Some(last) if last.name == *topic => last.partitions.push(partition),
+            _ => topics.push(ReassignableTopic {
+                name: topic.clone(),
+                partitions: vec![partition],
+                ..Default::default()
+            }),
+        }
+    }
+    let request =
+        AlterPartitionReassignmentsRequest { timeout_ms: BROKER_LIMIT_MS, topics, ..Default::default() };
+    let code = |answer: &AlterPartitionReassignmentsResponse| answer.error_code;
+    let answer = client.controller(i16::MAX, &request, code).await?;
+    if answer.error_code != 0 {
+        return Err(explain(answer.error_code, answer.error_message.as_deref(), "the reassignment"));
+    }
+    let partitions = answer.responses.into_iter().flat_map(|topic| {
+        let name = topic.name;
+        topic
+            .partitions
+            .into_iter()
+            .map(move |it| ((name.clone(), it.partition_index), it.error_code, it.error_message))
+    });
+    Ok(partitions.collect())
+}
+
+/// The partitions that were taken up; an error names those that were not.
+fn sort_out(answers: Vec<(Place, i16, Option<String>)>) -> (Vec<Place>, Result<(), String>) {
+    let (mut taken, mut failed) = (Vec::new(), Vec::new());
+    for ((topic, index), code, told) in answers {
+        match code {
+            0 => taken.push((topic, index)),
+            code => failed.push(explain(code, told.as_deref(), &format!("partition {topic}-{index}"))),
+        }
+    }
+    (taken, if failed.is_empty() { Ok(()) } else { Err(failed.join("\nottla: ")) })
+}
+
+async fn execute(client: &mut Client, output: &Output, plan: &Plan, watch: bool) -> Result<(), String> {
+    let before = current(client, plan).await?;
+    if !output.is_json() {
+        print(&format!("to undo this, keep the present assignment:\n{}", plan_json(&before)))?;
+    }
+    let answers = alter(client, plan.iter().map(|(place, replicas)| (place, Some(replicas)))).await?;
+    let (taken, outcome) = sort_out(answers);
+    let text = format!("{} taken up", count(taken.len() as u64, "reassignment"));
+    if watch {
+        progress::watch(client, &taken).await?;
+    }
+    let named: Vec<String> = taken.iter().map(|(topic, index)| format!("{topic}-{index}")).collect();
+    output.line(&text, json!({"before": plan_json(&before), "taken_up": named, "watched": watch}))?;
+    outcome
+}
+
+async fn cancel(client: &mut Client, output: &Output, plan: &Plan) -> Result<(), String> {
+    let mut answers = alter(client, plan.keys().map(|place| (place, None))).await?;
+    // What has ended, or never began, needs no cancelling.
+    let resting = ErrorCode::NoReassignmentInProgress.code();
+    let before = answers.len();
+    answers.retain(|(_, code, _)| *code != resting);
+    let rested = before - answers.len();
+    let (cancelled, outcome) = sort_out(answers);
+    let text = format!(
+        "{} cancelled, {rested} of the plan's partitions were not on the move",
+        count(cancelled.len() as u64, "reassignment")
+    );
+    let named: Vec<String> = cancelled.iter().map(|(topic, index)| format!("{topic}-{index}")).collect();
+    output.line(&text, json!({"cancelled": named, "not_moving": rested}))?;
+    outcome
+}
+
+async fn list_moves(client: &mut Client, output: &Output) -> Result<(), String> {
+    let (mut rows, mut json) = (Vec::new(), Vec::new());
+    for ((topic, index), it) in moves(client).await? {
+        json.push(json!({
+            "topic": topic, "partition": index, "replicas": it.replicas, "adding": it.adding, "removing": it.removing,
+        }));
+        let lists = [&it.replicas, &it.adding, &it.removing].map(|ids| list(ids));
+        rows.push([vec![topic, index.to_string()], lists.to_vec()].concat());
+    }
+    let columns =
+        [("TOPIC", false), ("PARTITION", true), ("REPLICAS", false), ("ADDING", false), ("REMOVING", false)];
+    output.rows(&columns, rows, Value::Array(json))
+}
+
+async fn verify(client: &mut Client, output: &Output, plan: &Plan, watch: bool) -> Result<(), String> {
+    if watch {
+        progress::watch(client, &plan.keys().cloned().collect::<Vec<Place>>()).await?;
+    }
+    let moves = moves(client).await?;
+    let current = current(client, plan).await?;
+    let (mut rows, mut json, mut open) = (Vec::new(), Vec::new(), 0u64);
+    for (place, wanted) in plan {
+        let now = &current[place];
+        let state = match (moves.contains_key(place), now == wanted) {
+            (true, _) => "moving",
+            (false, true) => "done",
+            (false, false) => "elsewhere",
+        };
+        open += u64::from(state != "done");
+        let (topic, index) = place;
+        json.push(
+            json!({"topic": topic, "partition": index, "state": state, "replicas": now, "wanted": wanted}),
+        );
+        rows.push(vec![topic.clone(), index.to_string(), state.to_owned(), list(now), list(wanted)]);
+    }
+    let columns =
+        [("TOPIC", false), ("PARTITION", true), ("STATE", false), ("REPLICAS", false), ("WANTED", false)];
+    output.rows(&columns, rows, Value::Array(json))?;
+    match open {
+        0 => Ok(()),
+        open => Err(format!(
+            "{} not where the plan wants them; wait, or execute the plan",
+            count(open, "partition")
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_are_kafkas() {
+        let text = br#"{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1,2],"log_dirs":["any","any"]}]}"#;
+        let plan = parse(text).unwrap();
+        assert_eq!(plan, Plan::from([(("t".to_owned(), 0), vec![1, 2])]));
+        assert_eq!(parse(plan_json(&plan).to_string().as_bytes()), Ok(plan));
+    }
+
+    #[test]
+    fn a_wrong_plan_is_explained() {
+        for (text, why) in [
+            ("", "EOF"),
+            ("{}", "no list"),
+            (r#"{"version":2,"partitions":[]}"#, "version 2"),
+            (r#"{"partitions":[]}"#, "no partition"),
+            (r#"{"partitions":[{"partition":0,"replicas":[1]}]}"#, "no topic"),
+            (r#"{"partitions":[{"topic":"t","replicas":[1]}]}"#, "no partition in"),
+            (r#"{"partitions":[{"topic":"t","partition":0}]}"#, "no replicas"),
+            (r#"{"partitions":[{"topic":"t","partition":0,"replicas":["a"]}]}"#, "no broker id"),
+            (r#"{"partitions":[{"topic":"t","partition":0,"replicas":[1],"log_dirs":["/d"]}]}"#, "log_dirs"),
+            (
+                r#"{"partitions":[{"topic":"t","partition":0,"replicas":[1]},{"topic":"t","partition":0,"replicas":[2]}]}"#,
+                "twice",
+            ),
+        ] {
+            let told = parse(text.as_bytes()).expect_err(text);
+            assert!(told.contains(why), "{text}: {told}");
+        }
+    }
+}
