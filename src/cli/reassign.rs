@@ -1,6 +1,7 @@
 //! `ottla reassign`: move partitions to other brokers by a plan, cancel moves, list them, see how far they are.
 //!
-//! The plan is Kafka's JSON. `verify` prints where everything is and fails where that is not what the plan wants. Where the replicas were before is printed as a plan too, so that a move can be undone.
+//! The plan is Kafka's JSON. `verify` prints where everything is and fails where that is not what the plan wants. Where the
+//! replicas were before is printed as a plan too, so that a move can be undone.
 //! Source: `ReassignPartitionsCommand` of Kafka's tools.
 
 use std::collections::BTreeMap;
