@@ -9,6 +9,7 @@ use ottla_zk::store::Store;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::admin::Admin;
+use crate::bugs::{self, Bug};
 use crate::clock::Clock;
 use crate::config::broker::BrokerConfig;
 use crate::controller::runner::ControllerHandle;
@@ -100,7 +101,7 @@ impl Broker {
     /// Whether a controller's request is for this life of the broker, and from the newest controller
     /// (`ZkBrokerEpochManager.isBrokerEpochStale`: a larger epoch than our own is accepted, -1 is never stale).
     pub fn accept_control(&self, broker_epoch: i64, controller_epoch: i32) -> Result<(), ErrorCode> {
-        if broker_epoch != -1 && broker_epoch < self.epoch() {
+        if broker_epoch != -1 && broker_epoch < self.epoch() && !bugs::is_back(Bug::R20) {
             return Err(ErrorCode::StaleBrokerEpoch);
         }
         self.replicas.accept_controller(controller_epoch)

@@ -3,6 +3,8 @@
 //! The rooms in reading order; who may use whom is `src/README.md`, and `tests/tidy.rs` enforces it.
 
 // Floor 0, words: pure.
+pub mod blocking;
+pub mod bugs;
 pub mod clock;
 pub mod config;
 pub mod protocol;

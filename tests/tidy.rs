@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[&str] = &[
     "clock",
     "shutdown",
+    "blocking",
+    "bugs",
     "protocol",
     "config",
     "metadata::image",

@@ -31,7 +31,7 @@ pub async fn handle(
 ) -> Answer<AlterReplicaLogDirsResponse> {
     let broker = broker.clone();
     // Directories are created: not on the connection's thread.
-    match tokio::task::spawn_blocking(move || alter_all(&broker, &request)).await {
+    match crate::blocking::run(move || alter_all(&broker, &request)).await {
         Ok(results) => Answer::Now(AlterReplicaLogDirsResponse { results, ..Default::default() }),
         Err(error) => Answer::Close(format!("AlterReplicaLogDirs failed: {error}")),
     }

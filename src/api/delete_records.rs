@@ -40,7 +40,7 @@ pub async fn handle(
     let broker = broker.clone();
     let timeout = Duration::from_millis(request.timeout_ms.max(0) as u64);
     // The leader epoch checkpoint is written: not on the connection's thread.
-    let deleted = tokio::task::spawn_blocking(move || delete_all(&broker, &request)).await;
+    let deleted = crate::blocking::run(move || delete_all(&broker, &request)).await;
     match deleted {
         Ok((response, pending)) if pending.is_empty() => Answer::Now(response),
         Ok((mut response, pending)) => Answer::Later(Box::pin(async move {

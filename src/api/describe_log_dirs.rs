@@ -29,7 +29,7 @@ pub async fn handle(
 ) -> Answer<DescribeLogDirsResponse> {
     let broker = broker.clone();
     // The file system is asked for its size: not on the connection's thread.
-    let described = tokio::task::spawn_blocking(move || {
+    let described = crate::blocking::run(move || {
         let wanted = request.topics.as_deref().map(wanted);
         let logs = &broker.replicas.logs;
         logs.dirs().iter().map(|dir| describe(logs, dir, wanted.as_ref())).collect()

@@ -81,7 +81,7 @@ async fn converted(
         drop(turn);
         converted
     };
-    let converted = tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))?;
+    let converted = crate::blocking::run(work).await.map_err(|error| failed(&error))?;
     converted.map(|bytes| Records::from(Bytes::from(bytes))).map_err(|error| {
         let (topic, code) = (&target.wanted.key.topic, error.code());
         let text = "records cannot be converted for an old client";

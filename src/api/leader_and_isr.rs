@@ -28,7 +28,7 @@ pub async fn handle(
     }
     let working = broker.clone();
     // Creating directories and writing checkpoints takes its time: not on the connection's thread.
-    let became = tokio::task::spawn_blocking(move || {
+    let became = crate::blocking::run(move || {
         let asked = partitions(&request);
         working.replicas.become_replicas(&asked)
     })

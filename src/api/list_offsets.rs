@@ -35,7 +35,7 @@ pub async fn handle(
     if !needs_search {
         return Answer::Now(list(&broker, &request, version));
     }
-    let listed = tokio::task::spawn_blocking(move || list(&broker, &request, version)).await;
+    let listed = crate::blocking::run(move || list(&broker, &request, version)).await;
     match listed {
         Ok(response) => Answer::Now(response),
         Err(error) => Answer::Close(format!("ListOffsets failed: {error}")),

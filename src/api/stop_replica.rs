@@ -23,7 +23,7 @@ pub async fn handle(
     }
     let asked = asks(&request, call.version);
     let working = broker.clone();
-    let stopped = tokio::task::spawn_blocking(move || {
+    let stopped = crate::blocking::run(move || {
         let codes = working.replicas.stop_replicas(&asked);
         (asked, codes)
     });

@@ -38,14 +38,18 @@ pub struct Directories {
     dirs: Vec<LogDir>,
 }
 
-/// Opens and locks every directory of `log.dirs`. One that cannot be used is told and left out; none left is an error.
-pub fn open(config: &BrokerConfig, cluster_id: &str) -> Result<Directories, String> {
+/// The machine's file system, with a cache of descriptors as large as the system allows.
+pub fn real() -> Arc<dyn Fs> {
     let limit = crate::storage::descriptors::raise_limit().unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot raise the limit of open files; going on with the one in force");
         1024
     });
     let kept = limit.saturating_sub(OPEN_FILES_SPARED).clamp(64, OPEN_FILES_KEPT);
-    let fs: Arc<dyn Fs> = Arc::new(Descriptors::new(Arc::new(OsFs), kept as usize));
+    Arc::new(Descriptors::new(Arc::new(OsFs), kept as usize))
+}
+
+/// Opens and locks every directory of `log.dirs`. One that cannot be used is told and left out; none left is an error.
+pub fn open(fs: Arc<dyn Fs>, config: &BrokerConfig, cluster_id: &str) -> Result<Directories, String> {
     let mut dirs = Vec::new();
     let mut faults = Vec::new();
     for path in &config.log_dirs {

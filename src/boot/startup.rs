@@ -41,7 +41,7 @@ use crate::net::limits::{Limits, ListenerLimits, Slots};
 use crate::net::listener::{Listener, SocketBuffers, Workers};
 use crate::net::memory::Memory;
 use crate::net::rate::Windows;
-use crate::protocol::ids::{OFFSETS_TOPIC, Uuid};
+use crate::protocol::ids::{OFFSETS_TOPIC, TopicPartition, Uuid};
 use crate::protocol::records::batch::Compression;
 use crate::replication::alter_partition::AlterQueue;
 use crate::replication::alter_sender;
@@ -53,6 +53,8 @@ use crate::replication::partition::PartitionContext;
 use crate::replication::replica_manager::ReplicaManager;
 use crate::replication::throttle::{self, Throttles};
 use crate::shutdown::{Stop, Stopper, stop_pair};
+use crate::storage::fs::Fs;
+use crate::storage::manager::LogManager;
 
 /// How long connections may take to finish what they are at when the broker stops.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -70,6 +72,31 @@ pub struct Running {
     stopper: Stopper,
 }
 
+/// What a broker stands on.
+#[derive(Clone)]
+pub struct Ground {
+    /// ZooKeeper.
+    pub store: Arc<dyn Store>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The disk.
+    pub fs: Arc<dyn Fs>,
+}
+
+/// A broker with its logs loaded, not yet in the cluster.
+pub struct Loaded {
+    config: BrokerConfig,
+    ground: Ground,
+    cluster_id: String,
+    broker_id: i32,
+    configs: Arc<ConfigCache>,
+    /// Sequence of the last change note applied.
+    last_change: i64,
+    logs: Arc<LogManager>,
+    /// High watermarks as checkpointed.
+    marks: HashMap<TopicPartition, i64>,
+}
+
 /// Starts a broker on an open store. `progress` tells how far loading the logs is; `workers` carry the connections.
 pub async fn start(
     config: BrokerConfig,
@@ -77,22 +104,42 @@ pub async fn start(
     progress: Arc<Progress>,
     workers: Vec<Handle>,
 ) -> Result<Running, String> {
+    let ground = Ground { store, clock: Arc::new(SystemClock::new()), fs: directories::real() };
+    let loaded = load(config, ground, progress).await?;
+    let (bound, endpoints) = bind(&loaded.config).await?;
+    let (running, stop) = enter(loaded, endpoints).await?;
+    // Connections wait in the sockets' queues until here: a broker that is not registered knows no topic, and would
+    // tell its clients so.
+    listen(&running.broker, bound, workers, &stop);
+    work(&running.broker, stop);
+    tracing::info!("[KafkaServer id={}] started", running.broker.id);
+    Ok(running)
+}
+
+/// Identity, configuration, and every log.
+pub async fn load(config: BrokerConfig, ground: Ground, progress: Arc<Progress>) -> Result<Loaded, String> {
     let text = |error: kafka::KafkaError| error.to_string();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let Ground { store, clock, fs } = ground.clone();
     kafka::create_top_level(&*store).await.map_err(text)?;
     let cluster_id = cluster::id_or_create(&*store, &Uuid::random().to_string()).await.map_err(text)?;
     let opened = {
         let (config, cluster_id) = (config.clone(), cluster_id.clone());
-        blocking(move || directories::open(&config, &cluster_id)).await??
+        blocking(move || directories::open(fs, &config, &cluster_id)).await??
     };
     let broker_id = broker_id(&config, opened.broker_id()?, &store).await?;
     let configs = Arc::new(ConfigCache::new(config.settings.clone()));
     let last_change = watches::load_all(&*store, &configs, broker_id).await.map_err(text)?;
     let (logs, marks) = {
-        let (config, configs, clock, progress) = (config.clone(), configs.clone(), clock.clone(), progress);
+        let (config, configs) = (config.clone(), configs.clone());
         blocking(move || opened.load(broker_id, &config, &configs, &*clock, &progress)).await??
     };
-    let (bound, endpoints) = bind(&config).await?;
+    Ok(Loaded { config, ground, cluster_id, broker_id, configs, last_change, logs, marks })
+}
+
+/// Puts the parts together and registers the broker, to be reached at `endpoints`. It serves nobody yet.
+pub async fn enter(loaded: Loaded, endpoints: Vec<Endpoint>) -> Result<(Running, Stop), String> {
+    let Loaded { config, ground, cluster_id, broker_id, configs, last_change, logs, marks } = loaded;
+    let Ground { store, clock, .. } = ground;
     let metadata = Arc::new(MetadataCache::default());
     let parts = Parts { config: Arc::new(config), store, clock, configs, metadata, broker_id, cluster_id };
     let replicas = Arc::new(ReplicaManager::new(parts.partitions(), logs, parts.configs.clone(), marks));
@@ -101,21 +148,21 @@ pub async fn start(
     let (stopper, stop) = stop_pair();
     tasks::watch_dirs(&broker, &stop);
     register(&broker, endpoints.clone(), last_change, &parts, &stop).await?;
-    // Connections wait in the sockets' queues until here: a broker that is not registered knows no topic, and would
-    // tell its clients so.
-    listen(&broker, bound, workers, &stop);
-    tasks::start(&broker, &stop);
+    Ok((Running { broker, endpoints, stopper }, stop))
+}
+
+/// Starts what a broker does of its own accord: periodic jobs, copying from leaders, changes of ISRs.
+pub fn work(broker: &Arc<Broker>, stop: Stop) {
+    tasks::start(broker, &stop);
     let fetchers = Arc::downgrade(&broker.fetchers);
     tokio::spawn(FetcherManager::run(fetchers, broker.metadata.clone(), stop.clone()));
     let (replicas, epoch) = (broker.replicas.clone(), broker.epoch.clone());
     tokio::spawn(log_dirs::run(replicas.clone(), stop.clone()));
     tokio::spawn(alter_sender::run(replicas, broker.controller_line.clone(), epoch, stop));
-    tracing::info!("[KafkaServer id={broker_id}] started");
-    Ok(Running { broker, endpoints, stopper })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| format!("start-up failed: {error}"))
+    crate::blocking::run(work).await.map_err(|error| format!("start-up failed: {error}"))
 }
 
 /// `broker.id`, what the directories say, or a new one from ZooKeeper.
@@ -489,7 +536,7 @@ impl Running {
         let broker = self.broker.clone();
         let threads = broker.config.settings.number("num.recovery.threads.per.data.dir").max(1) as usize;
         let failures =
-            tokio::task::spawn_blocking(move || broker.replicas.logs.shutdown(threads, broker.clock.now()))
+            crate::blocking::run(move || broker.replicas.logs.shutdown(threads, broker.clock.now()))
                 .await;
         match failures {
             Ok(failures) if failures.is_empty() => {

@@ -124,7 +124,7 @@ async fn run(job: &'static Job, broker: Arc<Broker>, mut stop: Stop) {
         }
         wait = every;
         let working = broker.clone();
-        match tokio::task::spawn_blocking(move || (job.run)(&working)).await {
+        match crate::blocking::run(move || (job.run)(&working)).await {
             Ok(failures) => report(&broker, failures).await,
             Err(error) => {
                 tracing::error!(job = job.name, %error, "a periodic job failed; it runs again in its time")

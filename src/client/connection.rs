@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::network::{self, Stream};
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::frame::encode_request;
@@ -66,7 +66,7 @@ pub enum CallError {
 #[derive(Debug)]
 pub struct Connection {
     peer: String,
-    stream: TcpStream,
+    stream: Stream,
     client_id: String,
     correlation_id: i32,
     input: BytesMut,
@@ -81,12 +81,11 @@ impl Connection {
         limit: Duration,
     ) -> Result<Connection, CallError> {
         let peer = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let stream = match timeout(limit, TcpStream::connect((host, port))).await {
+        let stream = match timeout(limit, network::connect(host, port)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(CallError::Io { peer, error }),
             Err(_) => return Err(CallError::TimedOut { peer, after: limit }),
         };
-        stream.set_nodelay(true).map_err(|error| CallError::Io { peer: peer.clone(), error })?;
         Ok(Connection {
             peer,
             stream,

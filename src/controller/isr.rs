@@ -12,6 +12,7 @@ use super::event::{AlterPartition, AlterTopic, AlteredTopic, Answer, Ticket, Top
 use super::flow::{Task, Waiting};
 use super::machine::Machine;
 use super::store::{StoreOp, StoreResult};
+use crate::bugs::{self, Bug};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::TopicPartition;
 
@@ -39,7 +40,8 @@ fn decide(
     };
     // A leader that knows more than we do has heard of a later controller.
     if wanted.partition_epoch > current.partition_epoch || wanted.leader_epoch > current.leader_epoch {
-        return Decision::Refuse(ErrorCode::NotController);
+        let for_good = bugs::is_back(Bug::R21);
+        return Decision::Refuse(if for_good { ErrorCode::InvalidRequest } else { ErrorCode::NotController });
     }
     if wanted.leader_epoch < current.leader_epoch {
         return Decision::Refuse(ErrorCode::FencedLeaderEpoch);

@@ -10,6 +10,7 @@ use super::fetch_session::Wanted;
 use super::partition::Partition;
 use super::purgatory::Waiting;
 use super::throttle::Throttles;
+use crate::bugs::{self, Bug};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::frame::{FileRegion, Records, RegionSource};
 use crate::storage::fs::File;
@@ -182,12 +183,13 @@ fn read_one(params: &Params, target: &Target, limit: usize, may_exceed: bool) ->
     {
         return Outcome::Elsewhere { replica, offsets: log.offsets() };
     }
-    if wanted.last_fetched_epoch >= 0 {
+    if wanted.last_fetched_epoch >= 0 && !bugs::is_back(Bug::R2) {
         let (epoch, end_offset) = log.end_offset_for_epoch(wanted.last_fetched_epoch);
         if end_offset < 0 {
             return Outcome::Failed(ErrorCode::OffsetOutOfRange);
         }
-        if epoch < wanted.last_fetched_epoch || end_offset < wanted.fetch_offset {
+        let knows_less = epoch < wanted.last_fetched_epoch && !bugs::is_back(Bug::R3);
+        if knows_less || end_offset < wanted.fetch_offset {
             return Outcome::Diverging { epoch, end_offset, offsets: log.offsets() };
         }
     }

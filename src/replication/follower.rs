@@ -10,6 +10,7 @@ use std::sync::{Arc, MutexGuard};
 use super::fetcher::truncation::{OwnEpoch, offset_to_cut_to};
 use super::fetcher::work::{Act, Fetched, Outcome, Position, Start, Work};
 use super::partition::{Partition, Role, State};
+use crate::bugs::{self, Bug};
 use crate::clock::Timestamp;
 use crate::storage::append_error::AppendError;
 use crate::storage::log::Log;
@@ -22,7 +23,7 @@ impl Partition {
     pub fn follow_from(&self) -> Option<(i32, Start)> {
         let state = self.lock();
         let log = state.log.as_ref().filter(|_| state.leadership.role == Role::Follower)?;
-        let (offsets, last_epoch) = (log.offsets(), log.latest_epoch());
+        let (offsets, last_epoch) = (log.offsets(), log.latest_epoch().filter(|_| !bugs::is_back(Bug::R1)));
         let offset = match last_epoch {
             Some(_) => offsets.log_end_offset,
             None => offsets.high_watermark,

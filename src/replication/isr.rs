@@ -6,6 +6,7 @@
 //! is what `min.insync.replicas` is held against. A leaving member counts until the controller has agreed.
 //! Pure: times are steady milliseconds given by the caller. Knows nothing of logs, requests or the controller.
 
+use crate::bugs::{self, Bug};
 use crate::protocol::error_code::ErrorCode;
 
 /// Offset of a follower that has not fetched in this term.
@@ -232,7 +233,8 @@ impl Isr {
             return None;
         }
         let end = self.follower(id)?.log_end_offset;
-        if end < high_watermark || end < self.epoch_start {
+        let has_come_into_term = end >= self.epoch_start || bugs::is_back(Bug::R7);
+        if end < high_watermark || !has_come_into_term {
             return None;
         }
         let isr = self.committed.iter().copied().chain([id]).collect();

@@ -10,6 +10,7 @@ use super::fetch::Near;
 use super::isr::{FetchedAt, Isr, Proposal, Settled, Term};
 use super::partition::{Partition, PartitionContext, Role, State};
 use super::preferred_replica::{self, Candidate};
+use crate::bugs::{self, Bug};
 use crate::protocol::error_code::ErrorCode;
 use crate::storage::log::Log;
 use crate::storage::log_error::LogError;
@@ -23,7 +24,9 @@ impl State {
         context: &PartitionContext,
         before: Option<&Isr>,
     ) -> Result<(), LogError> {
-        log.assign_epoch_at_end(self.leadership.leader_epoch)?;
+        if !bugs::is_back(Bug::R5) {
+            log.assign_epoch_at_end(self.leadership.leader_epoch)?;
+        }
         let term = Term {
             leader_epoch: self.leadership.leader_epoch,
             partition_epoch: self.leadership.partition_epoch,

@@ -167,7 +167,7 @@ fn pause_after(bytes: usize, per_second: Option<i64>) -> Duration {
 
 async fn carry_on(replicas: &Arc<ReplicaManager>, partition: Arc<Partition>) -> usize {
     let (working, tp) = (replicas.clone(), partition.tp.clone());
-    let step = tokio::task::spawn_blocking(move || working.move_step(&partition)).await;
+    let step = crate::blocking::run(move || working.move_step(&partition)).await;
     match step {
         Ok(Ok(Step::Copied(bytes))) => bytes.max(1),
         Ok(Ok(Step::Replaced)) => {

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::fs::{File, Fs, Open};
 use super::meta_properties::{META_FILE, MetaError, MetaProperties};
+use crate::bugs::{self, Bug};
 
 /// Name of the file locked while a directory is served.
 pub const LOCK_FILE: &str = ".lock";
@@ -125,6 +126,9 @@ impl LogDir {
     /// asked before anything is loaded.
     pub fn take_clean_marker(&self) -> io::Result<bool> {
         let path = self.path.join(CLEAN_SHUTDOWN_FILE);
+        if bugs::is_back(Bug::R34) {
+            return self.fs.exists(&path);
+        }
         match self.fs.remove_file(&path) {
             Ok(()) => self.fs.sync_dir(&self.path).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -120,9 +120,8 @@ impl EpochCache {
             let removed = &self.entries[kept..];
             tracing::warn!(path = %self.path.display(), epoch, start_offset, ?removed, "epochs truncated by a new one");
         }
-        self.entries.truncate(kept);
-        self.entries.push(EpochEntry { epoch, start_offset });
-        self.write()
+        let entries = self.entries[..kept].iter().copied().chain([EpochEntry { epoch, start_offset }]);
+        self.write(entries.collect())
     }
 
     /// Drops the entries that start at or above `end_offset` (`truncateFromEnd`).
@@ -131,8 +130,7 @@ impl EpochCache {
         if end_offset < 0 || kept == self.entries.len() {
             return Ok(());
         }
-        self.entries.truncate(kept);
-        self.write()
+        self.write(self.entries[..kept].to_vec())
     }
 
     /// Lets the entries that start at or below `start_offset` collapse into the last of them, which then starts
@@ -143,9 +141,9 @@ impl EpochCache {
         if last == 0 && self.entries[0].start_offset == start_offset {
             return Ok(());
         }
-        self.entries.drain(..last);
-        self.entries[0].start_offset = start_offset;
-        self.write()
+        let mut entries = self.entries[last..].to_vec();
+        entries[0].start_offset = start_offset;
+        self.write(entries)
     }
 
     /// Drops all entries.
@@ -153,13 +151,15 @@ impl EpochCache {
         if self.entries.is_empty() {
             return Ok(());
         }
-        self.entries.clear();
-        self.write()
+        self.write(Vec::new())
     }
 
-    fn write(&self) -> io::Result<()> {
-        let lines = self.entries.iter().map(|entry| format!("{} {}", entry.epoch, entry.start_offset));
-        checkpoint::write_entries(&self.fs, &self.path, lines)
+    /// The file first: what could not be written (a full disk) is not known either, or it would never be written.
+    fn write(&mut self, entries: Vec<EpochEntry>) -> io::Result<()> {
+        let lines = entries.iter().map(|entry| format!("{} {}", entry.epoch, entry.start_offset));
+        checkpoint::write_entries(&self.fs, &self.path, lines)?;
+        self.entries = entries;
+        Ok(())
     }
 }
 
@@ -201,6 +201,20 @@ mod tests {
         assert_eq!(pairs(&cache), [(1, 30)]);
         assert_eq!(pairs(&EpochCache::load(fs, PATH.into()).unwrap()), [(1, 30)]);
         assert!(cache.assign(-1, 0).is_err() && cache.assign(1, -1).is_err());
+    }
+
+    #[test]
+    fn what_a_full_disk_refused_is_written_at_the_next_try() {
+        let disk = SimFs::new(1);
+        let fs: Arc<dyn Fs> = Arc::new(disk.clone());
+        let mut cache = EpochCache::load(fs.clone(), PATH.into()).unwrap();
+        cache.assign(1, 0).unwrap();
+        disk.limit_space(Some(0));
+        assert!(cache.assign(2, 5).is_err());
+        assert_eq!(pairs(&cache), [(1, 0)]);
+        disk.limit_space(None);
+        cache.assign(2, 5).unwrap();
+        assert_eq!(pairs(&EpochCache::load(fs, PATH.into()).unwrap()), [(1, 0), (2, 5)]);
     }
 
     #[test]

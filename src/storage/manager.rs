@@ -10,7 +10,7 @@ mod create;
 mod loading;
 mod passes;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -78,8 +78,9 @@ pub struct LogManager {
 
 #[derive(Default)]
 struct Tables {
-    current: HashMap<TopicPartition, Arc<Log>>,
-    future: HashMap<TopicPartition, Arc<Log>>,
+    /// In order, so that passes over all logs are the same in every run.
+    current: BTreeMap<TopicPartition, Arc<Log>>,
+    future: BTreeMap<TopicPartition, Arc<Log>>,
     /// Where a partition is to be created, said by AlterReplicaLogDirs before it exists.
     preferred: HashMap<TopicPartition, PathBuf>,
     /// Directories that started clean or have been loaded to the end: only these may be marked clean.
@@ -169,7 +170,7 @@ impl LogManager {
         }
         let mut failure = DirFailure::default();
         let mut tables = self.write();
-        let take = |logs: &mut HashMap<TopicPartition, Arc<Log>>, taken: &mut Vec<TopicPartition>| {
+        let take = |logs: &mut BTreeMap<TopicPartition, Arc<Log>>, taken: &mut Vec<TopicPartition>| {
             logs.retain(|partition, log| {
                 let stays = log.log_dir() != dir;
                 if !stays {

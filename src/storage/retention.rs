@@ -11,6 +11,7 @@ use super::log::{Log, State};
 use super::log_config::LogConfig;
 use super::log_error::LogError;
 use super::segment::Segment;
+use crate::bugs::{self, Bug};
 use crate::clock::Timestamp;
 
 impl Log {
@@ -55,7 +56,8 @@ impl Log {
         while count < all.len() {
             let end = all.get(count + 1).map_or(state.log_end_offset, |next| next.base_offset());
             let is_empty_active = count + 1 == all.len() && all[count].size() == 0;
-            if state.high_watermark < end || is_empty_active || !must_go(state, count)? {
+            let is_committed = state.high_watermark >= end || bugs::is_back(Bug::R13);
+            if !is_committed || is_empty_active || !must_go(state, count)? {
                 break;
             }
             count += 1;

@@ -99,6 +99,15 @@ impl SimFs {
         state.used = state.names.files().map(|content| content.used()).sum();
     }
 
+    /// The process that had files open was killed: what it wrote stays, its handles fail, its locks are gone. Planned
+    /// faults are dropped.
+    pub fn kill(&self) {
+        let mut state = self.lock();
+        state.names.release_all();
+        state.life += 1;
+        state.faults.clear();
+    }
+
     /// Lets the matching call number `nth` (from 1) from now on fail once with `EIO`; `part` must occur in the
     /// path, "" matches all.
     pub fn fail_nth(&self, call: Call, part: &str, nth: u64) {

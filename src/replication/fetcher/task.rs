@@ -139,7 +139,7 @@ impl Task {
             return outcome;
         }
         let work = work.clone();
-        let done = tokio::task::spawn_blocking(move || partition.follow(&work, now)).await;
+        let done = crate::blocking::run(move || partition.follow(&work, now)).await;
         done.unwrap_or_else(|error| Outcome::Failed(format!("cutting the log failed: {error}")))
     }
 }

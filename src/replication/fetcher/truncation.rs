@@ -5,6 +5,8 @@
 //! follower knows that epoch, the logs agree up to the earlier of its two ends. If not, the follower cuts what is
 //! newer than its own largest epoch below that, and asks again with that one. Pure: knows no log.
 
+use crate::bugs::{self, Bug};
+
 /// What the follower's log says of the epoch that the leader named.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct OwnEpoch {
@@ -23,7 +25,7 @@ pub fn offset_to_cut_to(fetch_offset: i64, epoch: i32, end_offset: i64, own: Own
         return fetch_offset.min(own.log_end_offset);
     }
     let both = end_offset.min(own.log_end_offset);
-    if epoch < 0 || own.end_offset < 0 {
+    if epoch < 0 || own.end_offset < 0 || bugs::is_back(Bug::R3) {
         // One side kept no epochs back there: the leader's word is all there is.
         both
     } else if own.epoch == epoch {

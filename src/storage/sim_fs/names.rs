@@ -235,6 +235,15 @@ impl Names {
         }
     }
 
+    /// All handles are gone, and all locks.
+    pub fn release_all(&mut self) {
+        for inode in self.nodes.values_mut() {
+            if let Inode::File { handles, locked, .. } = inode {
+                (*handles, *locked) = (0, false);
+            }
+        }
+    }
+
     fn dir(&self, node: Node) -> io::Result<&BTreeMap<String, Node>> {
         match self.nodes.get(&node) {
             Some(Inode::Dir { seen, .. }) => Ok(seen),

@@ -1,0 +1,71 @@
+//! Historic bugs, put back one at a time for one thread, to show that the simulation finds them.
+//!
+//! Without the feature `historic-bugs`, which no release is built with, every question here is answered with a constant no.
+
+/// A bug that Kafka once had; the numbers are those of the reliability catalogue.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Bug {
+    /// A follower cuts its log to its high watermark instead of asking the leader (before KIP-101).
+    R1,
+    /// Nobody notices that a follower's log has left its leader's (KIP-101).
+    R2,
+    /// The leader's answer about an epoch it does not know is taken for the end of the follower's own (KAFKA-6361).
+    R3,
+    /// A term without records leaves no trace in the epoch cache (KAFKA-7415, KAFKA-10706).
+    R5,
+    /// A follower below the start of the term joins the ISR (KAFKA-7128).
+    R7,
+    /// Retention takes what is above the high watermark (KAFKA-5634).
+    R13,
+    /// A controller writes without a look at the controller epoch (KAFKA-6082).
+    R19,
+    /// A control request for an earlier life of a broker is taken (KAFKA-7235).
+    R20,
+    /// A controller that is behind refuses a leader's ISR for good (KAFKA-14154).
+    R21,
+    /// The mark of a clean shutdown outlives the next start (KAFKA-10471).
+    R34,
+}
+
+/// All of them.
+pub const ALL: [Bug; 10] = [
+    Bug::R1,
+    Bug::R2,
+    Bug::R3,
+    Bug::R5,
+    Bug::R7,
+    Bug::R13,
+    Bug::R19,
+    Bug::R20,
+    Bug::R21,
+    Bug::R34,
+];
+
+#[cfg(feature = "historic-bugs")]
+mod switch {
+    use super::Bug;
+    use std::cell::Cell;
+
+    thread_local! {
+        static BACK: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Puts a bug back for this thread, in the place of another.
+    pub fn put_back(bug: Option<Bug>) {
+        BACK.set(bug);
+    }
+
+    /// Whether this bug is back.
+    pub fn is_back(bug: Bug) -> bool {
+        BACK.get() == Some(bug)
+    }
+}
+
+#[cfg(feature = "historic-bugs")]
+pub use switch::{is_back, put_back};
+
+/// Whether this bug is back: never.
+#[cfg(not(feature = "historic-bugs"))]
+pub const fn is_back(_bug: Bug) -> bool {
+    false
+}
