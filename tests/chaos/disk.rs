@@ -5,11 +5,13 @@
 //! shows that unsynced bytes are really gone; a run without it would prove nothing. Without root, plain directories.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
 use crate::process::{failed, run};
 
@@ -84,6 +86,13 @@ impl Disk {
             return Err(failed("without root a disk is a directory, which cannot be filled up"));
         }
         let mut file = File::create(self.dir.join(FILLER))?;
+        let free = statvfs(&self.dir)?;
+        // Most of it at once; what brokers write meanwhile is theirs.
+        let most = (free.f_bavail * free.f_bsize).saturating_sub(8 * MIB as u64);
+        if most > 0 {
+            fallocate(&file, FallocateFlags::empty(), 0, most)?;
+            file.seek(SeekFrom::End(0))?;
+        }
         for block in [MIB, 4096, 1] {
             let zeros = vec![0; block];
             loop {

@@ -11,6 +11,7 @@ mod fault;
 mod gaps;
 mod inject;
 mod isolation;
+mod mixed;
 mod nodes;
 mod process;
 #[path = "../bench/progress.rs"]
@@ -72,6 +73,10 @@ struct Options {
     /// `min.insync.replicas` of the topics.
     #[arg(long, default_value_t = 2)]
     min_isr: usize,
+    /// Instead of faults, one round of a mixed cluster (see `mixed.rs`): one Kafka and two Ottla, then the other way
+    /// round, or as `--brokers` says.
+    #[arg(long)]
+    mixed: bool,
     /// Lets replicas outside the ISR lead.
     #[arg(long)]
     unclean: bool,
@@ -143,7 +148,8 @@ fn work(options: &Options, isolated: bool) -> io::Result<ExitCode> {
         plan.kinds = kinds;
         let names: Vec<&str> = plan.kinds.iter().map(|kind| kind.name()).collect();
         plan.dir = target().join("chaos/runs").join(names.join("-"));
-        outcomes.push(run::run(&plan, &progress).map_err(|error| {
+        let run = if options.mixed { mixed::run } else { run::run };
+        outcomes.push(run(&plan, &progress).map_err(|error| {
             failed(format!(
                 "{} (seed {}): {error}; files are in {}",
                 names.join(","),
@@ -171,6 +177,10 @@ impl Options {
             "kafka" => Ok(Kind::Kafka),
             other => Err(failed(format!("no such broker: {other:?}; known are ottla, kafka, both"))),
         };
+        if self.brokers == "both" && self.mixed {
+            let (kafka, ottla) = (Kind::Kafka, Kind::Ottla);
+            return Ok(vec![vec![kafka, ottla, ottla], vec![ottla, kafka, kafka]]);
+        }
         if self.brokers == "both" {
             return Ok(vec![vec![Kind::Kafka; nodes::MEMBERS], vec![Kind::Ottla; nodes::MEMBERS]]);
         }
@@ -196,6 +206,10 @@ impl Options {
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
         let clients = target().join("clients");
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chaos");
+        let mut topics: Vec<String> = (0..self.topics).map(|index| format!("chaos{index}")).collect();
+        if self.mixed {
+            topics.push(mixed::MOVING.to_owned());
+        }
         Ok(Plan {
             kinds,
             time: Duration::from_secs_f64(self.minutes * 60.0),
@@ -203,7 +217,7 @@ impl Options {
             hold: self.hold.map(Duration::from_secs),
             seed,
             load: Load {
-                topics: (0..self.topics).map(|index| format!("chaos{index}")).collect(),
+                topics,
                 partitions: self.partitions,
                 rate: self.rate,
                 acks: self.acks.clone(),

@@ -21,8 +21,12 @@ pub struct Compared {
     pub differences: Vec<String>,
 }
 
-/// Compares every partition of `topics` in these log directories.
-pub fn compare(dirs: &[PathBuf], topics: &[String]) -> io::Result<Compared> {
+/// Compares every partition of `topics` in these log directories; `replicas` tells how many it has.
+pub fn compare(
+    dirs: &[PathBuf],
+    topics: &[String],
+    replicas: impl Fn(&str) -> usize,
+) -> io::Result<Compared> {
     let mut compared = Compared::default();
     let mut partitions: BTreeMap<String, Vec<&Path>> = BTreeMap::new();
     for dir in dirs {
@@ -37,25 +41,22 @@ pub fn compare(dirs: &[PathBuf], topics: &[String]) -> io::Result<Compared> {
         return Err(failed("no partition to compare"));
     }
     for (name, places) in partitions {
-        if places.len() != dirs.len() {
-            compared.differences.push(format!(
-                "{name}: {} of {} replicas are there",
-                places.len(),
-                dirs.len()
-            ));
+        if places.len() != replicas(&name) {
+            compared.differences.push(format!("{name}: {} of {} replicas", places.len(), replicas(&name)));
             continue;
         }
-        let first = bytes_of(&dirs[0].join(&name))?;
-        for (index, dir) in dirs.iter().enumerate().skip(1) {
-            let other = bytes_of(&dir.join(&name))?;
+        let first = bytes_of(&places[0].join(&name))?;
+        for place in &places[1..] {
+            let other = bytes_of(&place.join(&name))?;
             if first != other {
                 let at = first.iter().zip(&other).position(|(one, two)| one != two);
                 let at = at.unwrap_or(first.len().min(other.len()));
                 compared.differences.push(format!(
-                    "{name}: {} bytes on the first, {} on broker {}, different from byte {at}",
+                    "{name}: {} bytes in {}, {} in {}, different from byte {at}",
                     first.len(),
+                    places[0].display(),
                     other.len(),
-                    index + 1
+                    place.display()
                 ));
             }
         }

@@ -28,7 +28,8 @@ use crate::watch::Watch;
 use crate::workload::{Drivers, Load, Workload};
 use crate::zookeeper::View;
 
-const QUIET: Duration = Duration::from_secs(15);
+const CONNECT: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(5);
 /// After this a cluster that is not whole has not recovered.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(120);
@@ -133,54 +134,49 @@ impl Wall {
     }
 }
 
-struct Run<'a> {
-    plan: &'a Plan,
-    progress: &'a Progress,
+/// A run under way.
+pub struct Run<'a> {
+    /// What is to be done.
+    pub plan: &'a Plan,
+    /// Where it is told.
+    pub progress: &'a Progress,
     wall: Wall,
-    cluster: Cluster,
-    watch: Watch,
-    workload: Workload,
+    began: Instant,
+    /// The cluster under test.
+    pub cluster: Cluster,
+    /// What ZooKeeper says of it.
+    pub watch: Watch,
+    /// The clients.
+    pub workload: Workload,
     events: Vec<Event>,
 }
 
 /// Does all of it.
 pub fn run(plan: &Plan, progress: &Progress) -> io::Result<Outcome> {
-    let began = Instant::now();
-    let mut run = set_up(plan, progress)?;
-    let quiet_from = run.wall.now();
+    let mut run = lay_out(plan, progress)?;
+    progress.step("creating topics");
+    run.workload.create()?;
+    run.require_whole("the new topics")?;
+    run.workload.begin()?;
     progress.step("quiet");
+    // The first seconds are those of clients that connect.
+    run.hold(CONNECT)?;
+    let quiet_from = run.wall.now();
     run.hold(QUIET)?;
     let quiet_to = run.wall.now();
     run.deal()?;
-    run.end_phase()?;
-    let memory = run.watch.memory();
-    progress.step("comparing replicas");
-    let dirs: Vec<PathBuf> = run.cluster.brokers.iter().map(|each| each.disk.dir.join("logs")).collect();
-    let compared = replicas::compare(&dirs, &plan.load.topics)?;
-    let panics = run.cluster.panics()?;
-    progress.step("judging");
-    let (verdict, acks) = judge(&run.workload.files()?)?;
-    for event in &mut run.events {
-        event.gap = acks.between(event.from, event.to);
-        event.failures = acks.failures(event.from, event.to);
-    }
-    // The first seconds are those of clients that connect.
-    let quiet = acks.between(quiet_from + 5_000_000, quiet_to);
-    let took = began.elapsed().as_secs_f64();
-    Ok(Outcome {
-        kinds: plan.kinds.clone(),
-        events: run.events,
-        verdict,
-        compared,
-        panics,
-        memory,
-        quiet,
-        took,
-    })
+    progress.step("ending producers and pollers");
+    run.workload.stop()?;
+    run.require_whole("the cluster at the end")?;
+    progress.step("reading everything");
+    run.workload.read_all()?;
+    run.finish(Some((quiet_from, quiet_to)), |_| plan.kinds.len())
 }
 
-fn set_up<'a>(plan: &'a Plan, progress: &'a Progress) -> io::Result<Run<'a>> {
+/// An empty cluster that runs.
+pub fn lay_out<'a>(plan: &'a Plan, progress: &'a Progress) -> io::Result<Run<'a>> {
     progress.step("laying out");
+    let began = Instant::now();
     if plan.dir.exists() {
         std::fs::remove_dir_all(&plan.dir)?;
     }
@@ -197,20 +193,13 @@ fn set_up<'a>(plan: &'a Plan, progress: &'a Progress) -> io::Result<Run<'a>> {
     let dir = plan.dir.join("clients");
     let workload =
         Workload::new(&cluster.nodes.client, &plan.drivers, &plan.load, cluster.bootstrap(), &dir)?;
-    progress.step("creating topics");
-    workload.create()?;
     let watch = Watch::start(cluster.zookeeper_addresses(), plan.load.topics.clone());
-    let mut run = Run { plan, progress, wall: Wall::new(), cluster, watch, workload, events: vec![] };
-    if run.await_whole(RECOVERY_LIMIT)?.is_none() {
-        return Err(failed("the new topics do not get a full ISR"));
-    }
-    run.workload.begin()?;
-    Ok(run)
+    Ok(Run { plan, progress, wall: Wall::new(), began, cluster, watch, workload, events: vec![] })
 }
 
 impl Run<'_> {
     /// What must hold at any time; brokers that ended by themselves are the answer.
-    fn look(&mut self) -> io::Result<Vec<usize>> {
+    pub fn look(&mut self) -> io::Result<Vec<usize>> {
         if INTERRUPTED.load(Ordering::Relaxed) {
             return Err(failed("interrupted"));
         }
@@ -221,7 +210,8 @@ impl Run<'_> {
         Ok(ended)
     }
 
-    fn hold(&mut self, time: Duration) -> io::Result<Vec<usize>> {
+    /// Lets time pass.
+    pub fn hold(&mut self, time: Duration) -> io::Result<Vec<usize>> {
         let (began, mut ended) = (Instant::now(), vec![]);
         while began.elapsed() < time {
             ended.extend(self.look()?);
@@ -237,7 +227,7 @@ impl Run<'_> {
     }
 
     /// Seconds until every ISR is full, unless the limit comes first.
-    fn await_whole(&mut self, limit: Duration) -> io::Result<Option<f64>> {
+    pub fn await_whole(&mut self, limit: Duration) -> io::Result<Option<f64>> {
         let began = Instant::now();
         // What was seen before the fault does not count.
         sleep(Duration::from_millis(900));
@@ -332,15 +322,21 @@ impl Run<'_> {
         Ok((None, restarted))
     }
 
-    /// Ends the clients, reads everything, stops the brokers.
-    fn end_phase(&mut self) -> io::Result<()> {
-        self.progress.step("ending producers and pollers");
-        self.workload.stop()?;
-        if self.await_whole(RECOVERY_LIMIT)?.is_none() {
-            self.progress.tell("the cluster is not whole at the end");
+    /// Waits for full ISRs, which must come.
+    pub fn require_whole(&mut self, what: &str) -> io::Result<()> {
+        match self.await_whole(RECOVERY_LIMIT)? {
+            Some(_) => Ok(()),
+            None => Err(failed(format!("{what}: no full ISR within {RECOVERY_LIMIT:?}"))),
         }
-        self.progress.step("reading everything");
-        self.workload.read_all()?;
+    }
+
+    /// Stops the brokers, compares the replicas (`replicas` tells how many a partition has), and judges.
+    pub fn finish(
+        mut self,
+        quiet: Option<(i64, i64)>,
+        replicas: impl Fn(&str) -> usize,
+    ) -> io::Result<Outcome> {
+        let memory = self.watch.memory();
         self.progress.step("stopping brokers");
         for broker in &mut self.cluster.brokers {
             if let Some(mut process) = broker.process.take()
@@ -349,7 +345,26 @@ impl Run<'_> {
                 self.progress.tell(&format!("broker {} did not stop on SIGTERM", broker.id));
             }
         }
-        Ok(())
+        self.progress.step("comparing replicas");
+        let dirs: Vec<PathBuf> = self.cluster.brokers.iter().map(|each| each.disk.dir.join("logs")).collect();
+        let compared = replicas::compare(&dirs, &self.plan.load.topics, replicas)?;
+        let panics = self.cluster.panics()?;
+        self.progress.step("judging");
+        let (verdict, acks) = judge(&self.workload.files()?)?;
+        for event in &mut self.events {
+            event.gap = acks.between(event.from, event.to);
+            event.failures = acks.failures(event.from, event.to);
+        }
+        Ok(Outcome {
+            kinds: self.plan.kinds.clone(),
+            events: self.events,
+            verdict,
+            compared,
+            panics,
+            memory,
+            quiet: quiet.and_then(|(from, to)| acks.between(from, to)),
+            took: self.began.elapsed().as_secs_f64(),
+        })
     }
 }
 

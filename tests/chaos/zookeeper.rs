@@ -1,6 +1,6 @@
 //! A reader of ZooKeeper of its own: what the cluster has decided, seen by nobody's broker.
 //!
-//! One blocking socket and three requests (connect, getData, getChildren) in ZooKeeper's own wire format; it shares
+//! One blocking socket and four requests (connect, getData, getChildren, delete) in ZooKeeper's own wire format; it shares
 //! no code with the brokers under test. From the znodes it makes a [`View`]: the controller, who is registered, and
 //! each partition's leader, ISR and epochs. An election is a step of a leader epoch, an ISR change a step of the
 //! state znode's version, so none is missed between two views.
@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::process::failed;
 
+const DELETE: i32 = 2;
 const GET_DATA: i32 = 4;
 const GET_CHILDREN: i32 = 8;
 const NO_NODE: i32 = -101;
@@ -35,6 +36,8 @@ pub struct State {
     pub isr: Vec<i64>,
     /// Of the znode: raised by each change.
     pub version: i32,
+    /// Broker ids, the preferred leader first.
+    pub assigned: Vec<i64>,
 }
 
 /// What ZooKeeper says of the cluster.
@@ -61,10 +64,11 @@ impl View {
         self.partitions.values().map(|state| i64::from(state.version)).sum()
     }
 
-    /// Whether every partition has all of `replicas` in its ISR and a leader among them.
-    pub fn whole(&self, replicas: usize) -> bool {
-        let whole = |state: &State| state.isr.len() == replicas && state.isr.contains(&state.leader);
-        self.live.len() == replicas && self.controller.is_some() && self.partitions.values().all(whole)
+    /// Whether `brokers` are registered, and every partition has all replicas in its ISR and a leader among them.
+    pub fn whole(&self, brokers: usize) -> bool {
+        let whole =
+            |state: &State| state.isr.len() == state.assigned.len() && state.isr.contains(&state.leader);
+        self.live.len() == brokers && self.controller.is_some() && self.partitions.values().all(whole)
     }
 }
 
@@ -166,6 +170,22 @@ impl Reader {
         Ok(self.ask(GET_DATA, &format!("/brokers/ids/{id}"))?.is_some())
     }
 
+    /// Takes a znode away, so that whoever watches it acts.
+    pub fn delete(&mut self, path: &str) -> io::Result<()> {
+        // The version of any: -1, after the path, where the other requests have their watch.
+        let mut body = self.next.to_be_bytes().to_vec();
+        self.next += 1;
+        body.extend(DELETE.to_be_bytes());
+        body.extend((path.len() as i32).to_be_bytes());
+        body.extend(path.as_bytes());
+        body.extend((-1i32).to_be_bytes());
+        self.send(&body)?;
+        match integer(&self.receive()?, 12)? {
+            0 | NO_NODE => Ok(()),
+            error => Err(failed(format!("ZooKeeper answers {error} to the deletion of {path}"))),
+        }
+    }
+
     /// The cluster, with the partitions of `topics`.
     pub fn view(&mut self, topics: &[String]) -> io::Result<View> {
         let live = self.children("/brokers/ids")?;
@@ -180,23 +200,28 @@ impl Reader {
             partitions: BTreeMap::new(),
         };
         for topic in topics {
+            let Some((assignment, _)) = self.json(&format!("/brokers/topics/{topic}"))? else { continue };
             let root = format!("/brokers/topics/{topic}/partitions");
             for partition in self.children(&root)? {
                 let Some((json, version)) = self.json(&format!("{root}/{partition}/state"))? else {
                     continue;
                 };
-                let isr = json["isr"].as_array().map(Vec::as_slice).unwrap_or_default();
                 let state = State {
                     leader: number(&json, "leader"),
                     leader_epoch: number(&json, "leader_epoch"),
-                    isr: isr.iter().filter_map(Value::as_i64).collect(),
+                    isr: integers(&json["isr"]),
                     version,
+                    assigned: integers(&assignment["partitions"][partition.as_str()]),
                 };
                 view.partitions.insert(format!("{topic}/{partition}"), state);
             }
         }
         Ok(view)
     }
+}
+
+fn integers(json: &Value) -> Vec<i64> {
+    json.as_array().map(Vec::as_slice).unwrap_or_default().iter().filter_map(Value::as_i64).collect()
 }
 
 fn integer(bytes: &[u8], at: usize) -> io::Result<i32> {
