@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::history::{COUNT_BITS, Key, Op, Order, Outcome};
+use crate::check::history::{COUNT_BITS, Key, Op, Outcome};
 
 /// Times of acknowledgements by (producer, partition), in microseconds.
 #[derive(Default)]
@@ -31,8 +31,8 @@ impl Acks {
     /// Notes an operation.
     pub fn add(&mut self, op: &Op) {
         match op {
-            // It does not retry, so its gaps are its own.
-            Op::Producer { id, order: Order::Acked } => self.left_out.push(*id),
+            // It sends what is refused, too.
+            Op::Producer { id, idempotent: false } => self.left_out.push(*id),
             Op::Send { key, value, end, outcome, .. } => {
                 let producer = value >> COUNT_BITS;
                 if self.left_out.contains(&producer) {

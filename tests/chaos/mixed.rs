@@ -93,6 +93,8 @@ impl Mixed<'_> {
                     replicas,
                     "--config",
                     &format!("min.insync.replicas={min_isr}"),
+                    "--config",
+                    "max.message.bytes=65536",
                 ],
             )?;
         }

@@ -69,6 +69,7 @@ const ROWS: &[(&str, Cell)] = &[
     ("unknown", |outcome| outcome.verdict.unknown.to_string()),
     ("unknown, but read", |outcome| outcome.verdict.unknown_read.to_string()),
     ("read", |outcome| outcome.verdict.read.to_string()),
+    ("repeated without idempotence (allowed)", |outcome| outcome.verdict.repeated.to_string()),
     ("readers that came to the end", |outcome| {
         format!("{} of {}", outcome.verdict.finals.0, outcome.verdict.finals.1)
     }),
@@ -187,6 +188,7 @@ fn of_run(outcome: &Outcome) -> Value {
         "took_s": outcome.took,
         "acked": verdict.acked, "failed": verdict.failed, "unknown": verdict.unknown,
         "unknown_read": verdict.unknown_read, "read": verdict.read,
+        "repeated_without_idempotence": verdict.repeated,
         "final_readers": { "complete": verdict.finals.0, "all": verdict.finals.1 },
         "anomalies": anomalies,
         "examples": examples,

@@ -131,8 +131,8 @@ impl Workload {
         self.producers.push(self.start(Client::Librdkafka, "produce", 1, &rate(half))?);
         self.producers.push(self.start(Client::Franz, "produce", 2, &rate(half))?);
         if self.load.acks == "all" {
-            // Its refusals are certain, so it shows whether a refused record is read.
-            let more = [rate(self.load.rate / 20), vec!["--single-shot".to_owned()]].concat();
+            // Some of its records are certainly refused: nobody may read them.
+            let more = [rate(self.load.rate / 30), vec!["--refusals".to_owned()]].concat();
             self.producers.push(self.start(Client::Librdkafka, "produce", 3, &more)?);
         }
         let more = if self.load.commits { vec!["--commits".to_owned()] } else { vec![] };

@@ -21,17 +21,6 @@ pub enum Outcome {
     Info,
 }
 
-/// What a producer promises of the order of its records in a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// All that were written: an idempotent producer.
-    All,
-    /// Those that were acknowledged: one request under way.
-    Acked,
-    /// Nothing.
-    None,
-}
-
 /// A partition of the workload, by its place in [`Keys`].
 pub type Key = usize;
 
@@ -63,7 +52,7 @@ impl Keys {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// A producer begins.
-    Producer { id: u64, order: Order },
+    Producer { id: u64, idempotent: bool },
     /// A producer began anew after a fatal error: what was under way may land behind what follows.
     Renewed { id: u64 },
     /// One record. The offset is known when the broker told it.
@@ -91,15 +80,7 @@ pub fn parse(line: &str, keys: &mut Keys) -> Result<Op, String> {
 fn parse_value(json: &Value, keys: &mut Keys) -> Option<Op> {
     let id = || json["id"].as_u64();
     Some(match json["op"].as_str()? {
-        "producer" => {
-            let order = match json["order"].as_str()? {
-                "all" => Order::All,
-                "acked" => Order::Acked,
-                "none" => Order::None,
-                _ => return None,
-            };
-            Op::Producer { id: id()?, order }
-        }
+        "producer" => Op::Producer { id: id()?, idempotent: json["idempotent"].as_bool()? },
         "renewed" => Op::Renewed { id: id()? },
         "send" => {
             let outcome = match json["r"].as_str()? {

@@ -6,9 +6,9 @@
 
 pub mod history;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use history::{COUNT_BITS, Key, Keys, Op, Order, Outcome};
+use history::{COUNT_BITS, Key, Keys, Op, Outcome};
 
 /// What must not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +17,7 @@ pub enum Anomaly {
     LostWrite,
     /// Acknowledged, behind all that was read by the end.
     Unseen,
-    /// One value at two places.
+    /// One value of an idempotent producer at two places.
     Duplicate,
     /// Two values at one place.
     InconsistentOffsets,
@@ -25,7 +25,7 @@ pub enum Anomaly {
     AbortedRead,
     /// Read, though nobody sent it.
     Phantom,
-    /// Sends of one producer stand in the log in another order.
+    /// Sends of one idempotent producer stand in the log in another order.
     NonmonotonicSend,
     /// A reader jumped over records between two polls.
     PollSkip,
@@ -101,6 +101,8 @@ pub struct Verdict {
     pub unknown_read: u64,
     /// Different records read.
     pub read: u64,
+    /// Values at two places whose producer is not idempotent: allowed.
+    pub repeated: u64,
     /// Readers of everything that came to the end, and all of them.
     pub finals: (u64, u64),
 }
@@ -118,6 +120,14 @@ impl Verdict {
             cases.examples.push(example());
         }
     }
+}
+
+/// What a producer promises.
+#[derive(Clone, Copy, Default)]
+struct Promise {
+    idempotent: bool,
+    /// Idempotent all the time, so that all its records stand in order.
+    ordered: bool,
 }
 
 struct Send {
@@ -142,11 +152,12 @@ pub struct Checker {
     /// Names of the partitions, filled while lines are parsed.
     pub keys: Keys,
     verdict: Verdict,
-    producers: HashMap<u64, Order>,
+    producers: HashMap<u64, Promise>,
     sends: HashMap<u64, Send>,
     /// Per key what stands at which offset, by reads and by acknowledgements.
     logs: Vec<BTreeMap<i64, u64>>,
     places: HashMap<u64, (Key, i64)>,
+    repeated: HashSet<(Key, i64)>,
     highest_read: HashMap<Key, i64>,
     positions: HashMap<(u64, Key), i64>,
     jumps: Vec<Jump>,
@@ -165,12 +176,12 @@ impl Checker {
     /// Takes one operation; errs when the driver contradicts itself.
     pub fn add(&mut self, op: &Op) -> Result<(), String> {
         match op {
-            Op::Producer { id, order } => {
-                self.producers.insert(*id, *order);
+            Op::Producer { id, idempotent } => {
+                self.producers.insert(*id, Promise { idempotent: *idempotent, ordered: *idempotent });
             }
             Op::Renewed { id } => {
-                if let Some(order @ Order::All) = self.producers.get_mut(id) {
-                    *order = Order::Acked;
+                if let Some(promise) = self.producers.get_mut(id) {
+                    promise.ordered = false;
                 }
             }
             Op::Send { key, value, outcome, offset, .. } => self.send(*key, *value, *outcome, *offset)?,
@@ -232,7 +243,13 @@ impl Checker {
             });
         }
         let place = *self.places.entry(value).or_insert((key, offset));
-        if place != (key, offset) {
+        let idempotent = self.producers.get(&(value >> COUNT_BITS)).is_some_and(|promise| promise.idempotent);
+        if place != (key, offset) && !idempotent && place.0 == key {
+            // Each place counts once, however many readers come by.
+            if self.repeated.insert((key, offset)) {
+                verdict.repeated += 1;
+            }
+        } else if place != (key, offset) {
             let other = self.keys.name(place.0);
             verdict.add(Anomaly::Duplicate, || {
                 format!("{}: {other} offset {} and {name} offset {offset}", told(value), place.1)
@@ -314,11 +331,8 @@ impl Checker {
             let mut last: HashMap<u64, u64> = HashMap::new();
             for (offset, value) in log {
                 let producer = value >> COUNT_BITS;
-                let acked = self.sends.get(value).is_some_and(|send| send.outcome == Outcome::Ok);
-                match self.producers.get(&producer) {
-                    Some(Order::All) => {}
-                    Some(Order::Acked) if acked => {}
-                    _ => continue,
+                if !self.producers.get(&producer).is_some_and(|promise| promise.ordered) {
+                    continue;
                 }
                 let before = last.insert(producer, *value).unwrap_or(0);
                 if before > *value {

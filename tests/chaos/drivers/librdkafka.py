@@ -2,7 +2,7 @@
 
 A send is `ok` (acknowledged, at this offset), `fail` (certainly not done) or `info` (nobody knows). Retries, fail-overs and
 time-outs make nearly every error an `info`: an earlier attempt may have been appended. Only what never left this process, and
-a refusal of the one and only attempt that comes before any append, is `fail`.
+what every attempt must be refused for (a record larger than its topic takes), is `fail`.
 """
 
 import argparse
@@ -16,6 +16,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient, NewTopic
 
 FILLER = "the quick brown fox jumps over the lazy dog and runs away from the hounds of the old mill by the river " * 2
+# Larger than the topics take, while no batch of other records is.
+OVERSIZE = "x" * 100_000
+TOPIC_BYTES = 65_536
+BATCH_BYTES = 16_384
 SEND_SECONDS = 40
 CRASH_SECONDS = 30
 FINAL_SECONDS = 200
@@ -67,6 +71,7 @@ def create(options):
     """Creates the topics; a topic that is there already is fine."""
     admin = AdminClient({"bootstrap.servers": options.bootstrap})
     config = {"min.insync.replicas": str(options.min_isr), "unclean.leader.election.enable": str(options.unclean).lower()}
+    config["max.message.bytes"] = str(TOPIC_BYTES)
     topics = [
         NewTopic(topic, options.partitions, options.replication, config=config) for topic in options.topics.split(",")
     ]
@@ -90,32 +95,30 @@ class Sender:
     def __init__(self, options, journal):
         self.options, self.journal = options, journal
         self.open, self.sent, self.fatal = {}, 0, False
-        # Without retries a refusal before the append is the last word; see `outcome`.
-        self.idempotent = options.acks == "all" and not options.single_shot
+        self.idempotent = options.acks == "all" and not options.refusals
         self.settings = {"bootstrap.servers": options.bootstrap, "acks": options.acks, "linger.ms": 5}
         self.settings |= {"enable.idempotence": self.idempotent, "message.timeout.ms": SEND_SECONDS * 1000}
         self.settings |= {"request.timeout.ms": 10_000, "socket.timeout.ms": 15_000, "error_cb": self.failed}
-        self.settings |= {"reconnect.backoff.max.ms": 1000, "metadata.max.age.ms": 30_000}
-        if options.single_shot:
-            self.settings |= {"retries": 0, "max.in.flight.requests.per.connection": 1}
-        order = "all" if self.idempotent else "acked" if options.single_shot else "none"
-        journal.write(op="producer", id=options.id, order=order, client="librdkafka")
+        self.settings |= {"reconnect.backoff.max.ms": 1000, "metadata.max.age.ms": 30_000, "batch.size": BATCH_BYTES}
+        if options.refusals:
+            # A refusal is that of one record.
+            self.settings |= {"batch.num.messages": 1}
+        journal.write(op="producer", id=options.id, idempotent=self.idempotent, client="librdkafka")
         self.producer = Producer(self.settings)
 
     def failed(self, error):
         self.fatal = self.fatal or error.code() == KafkaError._FATAL
 
-    def outcome(self, error):
+    def outcome(self, error, oversize):
         """`fail` only for what cannot have been appended."""
         if error is None:
             return "ok"
-        refused = self.options.single_shot and error.code() == KafkaError.NOT_ENOUGH_REPLICAS
-        return "fail" if refused else "info"
+        return "fail" if oversize and error.code() == KafkaError.MSG_SIZE_TOO_LARGE else "info"
 
-    def answered(self, number, key, began, error, message):
+    def answered(self, number, key, began, oversize, error, message):
         if self.open.pop(number, None) is None:
             return
-        line = {"op": "send", "k": key, "v": number, "s": began, "e": self.journal.now(), "r": self.outcome(error)}
+        line = {"op": "send", "k": key, "v": number, "s": began, "e": self.journal.now(), "r": self.outcome(error, oversize)}
         if error is None:
             line["o"] = message.offset()
         else:
@@ -127,11 +130,14 @@ class Sender:
         self.sent += 1
         key, began = name(topic, partition), self.journal.now()
         self.open[number] = (key, began)
-        value = f"{number} {FILLER[: self.sent % len(FILLER)]}"
+        oversize = self.options.refusals and self.sent % 4 == 0
+        value = f"{number} {OVERSIZE if oversize else FILLER[: self.sent % len(FILLER)]}"
+
+        def delivered(error, message):
+            self.answered(number, key, began, oversize, error, message)
+
         try:
-            self.producer.produce(
-                topic, value, partition=partition, on_delivery=lambda error, message: self.answered(number, key, began, error, message)
-            )
+            self.producer.produce(topic, value, partition=partition, on_delivery=delivered)
         except (BufferError, KafkaException) as error:
             # It was refused by this process itself.
             del self.open[number]
@@ -286,7 +292,7 @@ def main():
     parser.add_argument("--id", type=int, default=0, help="of this process: the upper bits of its values")
     parser.add_argument("--rate", type=int, default=100, help="records a second")
     parser.add_argument("--acks", default="all")
-    parser.add_argument("--single-shot", action="store_true", help="no retries, one request under way")
+    parser.add_argument("--refusals", action="store_true", help="not idempotent; now and then a record too large")
     parser.add_argument("--commits", action="store_true", help="commit offsets, and ask for them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--replication", type=int, default=3)

@@ -153,6 +153,7 @@ func (p *pending) settle(value int64) (line, bool) {
 func produce(stop context.Context, out *journal) {
 	more := []kgo.Opt{
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(5 * time.Millisecond), kgo.MaxBufferedRecords(20_000),
+		kgo.ProducerBatchMaxBytes(16_384),
 		kgo.RecordDeliveryTimeout(sendLimit), kgo.ProduceRequestTimeout(10 * time.Second), kgo.UnknownTopicRetries(-1),
 	}
 	if *acks == "1" {
@@ -160,8 +161,7 @@ func produce(stop context.Context, out *journal) {
 	}
 	client, err := kgo.NewClient(options(more...)...)
 	check(err)
-	order := map[bool]string{true: "all", false: "none"}[*acks == "all"]
-	out.write(line{"op": "producer", "id": *id, "order": order, "client": "franz-go"})
+	out.write(line{"op": "producer", "id": *id, "idempotent": *acks == "all", "client": "franz-go"})
 	waiting := &pending{open: map[int64]line{}}
 	all := places()
 	began, due := time.Now(), 0
