@@ -8,7 +8,8 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
 
 use crate::nodes;
 use crate::process::failed;
@@ -17,9 +18,13 @@ const LOCK: &str = "/run/lock/ottla-chaos.lock";
 /// Tells the inner half what it is.
 pub const INSIDE: &str = "--inside";
 
-/// Whether this machine gives us what isolation takes.
+/// Whether this machine gives us what isolation takes: a container's root may have neither namespaces nor loop devices.
 pub fn possible() -> bool {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--net", "--mount", "--pid", "--fork", "--mount-proc", "true"]).stderr(Stdio::null());
     rustix::process::geteuid().is_root()
+        && Path::new("/dev/loop-control").exists()
+        && unshare.status().is_ok_and(|status| status.success())
 }
 
 /// Runs this program again with the same arguments in its own world, and cleans up after it.

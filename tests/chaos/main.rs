@@ -108,10 +108,10 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let isolated = isolation::possible() && !options.loopback;
-    let result = watch_interrupts().and_then(|()| match isolated && !options.inside {
-        true => isolation::enter(),
-        false => work(&options, isolated),
+    let result = watch_interrupts().and_then(|()| match options.inside {
+        true => work(&options, true),
+        false if !options.loopback && isolation::possible() => isolation::enter(),
+        false => work(&options, false),
     });
     result.unwrap_or_else(|error| {
         eprintln!("the rig failed: {error}");
@@ -144,6 +144,9 @@ fn work(options: &Options, isolated: bool) -> io::Result<ExitCode> {
     let progress = Progress::new(runs.len() * (10 + (options.minutes * 3.0) as usize));
     let (mut outcomes, mut plan) = (vec![], options.plan(vec![], isolated)?);
     progress.tell(&format!("seed {}", plan.seed));
+    if !isolated {
+        progress.tell("no namespaces here: everything on the loopback, with fewer faults");
+    }
     for kinds in runs {
         plan.kinds = kinds;
         let names: Vec<&str> = plan.kinds.iter().map(|kind| kind.name()).collect();

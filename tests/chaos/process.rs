@@ -26,7 +26,8 @@ pub fn run(command: &mut Command) -> io::Result<String> {
     let output =
         command.stdin(Stdio::null()).output().map_err(|error| failed(format!("{shown}: {error}")))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said[said.len().saturating_sub(2000)..]).into_owned();
         return Err(failed(format!("{shown}: {}: {}", output.status, said.trim())));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

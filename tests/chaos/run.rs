@@ -220,19 +220,18 @@ impl Run<'_> {
         Ok(ended)
     }
 
-    fn is_whole(&self) -> Option<View> {
+    fn is_whole(&self, age: Duration) -> bool {
         let partitions = self.plan.load.topics.len() * self.plan.load.partitions;
-        let view = self.watch.view(FRESH)?;
-        (view.whole(self.plan.kinds.len()) && view.partitions.len() == partitions).then_some(view)
+        let whole = |view: View| view.whole(self.plan.kinds.len()) && view.partitions.len() == partitions;
+        self.watch.view(age).is_some_and(whole)
     }
 
     /// Seconds until every ISR is full, unless the limit comes first.
     pub fn await_whole(&mut self, limit: Duration) -> io::Result<Option<f64>> {
         let began = Instant::now();
-        // What was seen before the fault does not count.
-        sleep(Duration::from_millis(900));
         while began.elapsed() < limit {
-            if self.is_whole().is_some() {
+            // What was seen before does not count.
+            if self.is_whole(began.elapsed().min(FRESH)) {
                 return Ok(Some(began.elapsed().as_secs_f64()));
             }
             if INTERRUPTED.load(Ordering::Relaxed) {

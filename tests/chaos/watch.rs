@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::process::rss_mib;
 use crate::zookeeper::{Reader, View};
 
-const EVERY: Duration = Duration::from_millis(400);
+const EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
 struct Seen {
@@ -40,10 +40,11 @@ impl Watch {
                 if reader.is_none() {
                     reader = Reader::open(&servers).ok();
                 }
+                let asked_at = Instant::now();
                 let view = reader.as_mut().map(|reader| reader.view(&topics));
                 let mut seen = theirs.lock().unwrap_or_else(PoisonError::into_inner);
                 match view {
-                    Some(Ok(view)) => seen.view = Some((Instant::now(), view)),
+                    Some(Ok(view)) => seen.view = Some((asked_at, view)),
                     // The session is lost: the next round opens another.
                     Some(Err(_)) => reader = None,
                     None => {}
