@@ -14,6 +14,7 @@ use std::process::{Command, ExitCode, Stdio};
 use crate::nodes;
 use crate::process::failed;
 
+/// Networks have one set of names on a machine.
 const LOCK: &str = "/run/lock/ottla-chaos.lock";
 /// Tells the inner half what it is.
 pub const INSIDE: &str = "--inside";
@@ -27,15 +28,24 @@ pub fn possible() -> bool {
         && unshare.status().is_ok_and(|status| status.success())
 }
 
+/// Holds `path` against every other rig, as long as the file is open.
+pub fn lock(path: &Path) -> io::Result<File> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let lock = File::options().create(true).append(true).open(path)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            Err(failed(format!("another rig runs here (lock {})", path.display())))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// Runs this program again with the same arguments in its own world, and cleans up after it.
 pub fn enter() -> io::Result<ExitCode> {
-    fs::create_dir_all("/run/lock")?;
-    let lock = File::options().create(true).append(true).open(LOCK)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(failed(format!("another rig runs here (lock {LOCK})"))),
-        Err(TryLockError::Error(error)) => return Err(error),
-    }
+    let _lock = lock(Path::new(LOCK))?;
     nodes::remove()?;
     let result = nodes::build().and_then(|()| inner());
     let removed = nodes::remove();

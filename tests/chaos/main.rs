@@ -141,6 +141,8 @@ fn watch_interrupts() -> io::Result<()> {
 /// Every run, then the report; the code is 2 when something was found.
 fn work(options: &Options, isolated: bool) -> io::Result<ExitCode> {
     let runs = options.runs()?;
+    // The files of a run have one place in a checkout.
+    let _lock = isolation::lock(&target().join("chaos/lock"))?;
     let progress = Progress::new(runs.len() * (10 + (options.minutes * 3.0) as usize));
     let (mut outcomes, mut plan) = (vec![], options.plan(vec![], isolated)?);
     progress.tell(&format!("seed {}", plan.seed));

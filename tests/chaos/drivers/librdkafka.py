@@ -7,6 +7,7 @@ what every attempt must be refused for (a record larger than its topic takes), i
 
 import argparse
 import json
+import os
 import random
 import signal
 import sys
@@ -100,6 +101,8 @@ class Sender:
         self.settings |= {"enable.idempotence": self.idempotent, "message.timeout.ms": SEND_SECONDS * 1000}
         self.settings |= {"request.timeout.ms": 10_000, "socket.timeout.ms": 15_000, "error_cb": self.failed}
         self.settings |= {"reconnect.backoff.max.ms": 1000, "metadata.max.age.ms": 30_000, "batch.size": BATCH_BYTES}
+        if debug := os.environ.get("CHAOS_DEBUG"):
+            self.settings["debug"] = debug
         if options.refusals:
             # A refusal is that of one record.
             self.settings |= {"batch.num.messages": 1}
