@@ -222,6 +222,8 @@ fn gaps_lie_inside_their_window() {
     let spread = acks.between(4_000_000, 12_000_000).map(|gap| (gap.p50, gap.p99));
     assert_eq!(spread, Some((6.0, 6.0)));
     assert_eq!(longest(4, 12), Some(6.0), "from the fault, not from the last acknowledgement before it");
+    let producers: Vec<u64> = acks.by_producer(0, 12_000_000).into_keys().collect();
+    assert_eq!(producers, [1]);
     assert_eq!(longest(4, 8), Some(4.0), "nothing at all was acknowledged");
     assert_eq!(acks.failures(0, 12_000_000), 0);
 }

@@ -4,7 +4,7 @@
 //! to the next one. Of each pair of producer and partition the longest counts. A producer's rate sets the least gap
 //! there can be, so the gap of quiet times is told beside it. Knows nothing of faults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::history::{COUNT_BITS, Key, Op, Outcome};
 
@@ -55,7 +55,18 @@ impl Acks {
 
     /// The gaps inside the window; `None` when nothing was written at all.
     pub fn between(&self, from: i64, to: i64) -> Option<Gap> {
-        let mut longest: Vec<i64> = self.times.values().map(|times| longest(times, from, to)).collect();
+        self.of(|_| true, from, to)
+    }
+
+    /// The same of each producer alone: clients differ in how they find a new leader.
+    pub fn by_producer(&self, from: i64, to: i64) -> BTreeMap<u64, Gap> {
+        let ids: BTreeSet<u64> = self.times.keys().map(|(producer, _)| *producer).collect();
+        ids.into_iter().filter_map(|id| Some((id, self.of(|producer| producer == id, from, to)?))).collect()
+    }
+
+    fn of(&self, counts: impl Fn(u64) -> bool, from: i64, to: i64) -> Option<Gap> {
+        let of_pairs = self.times.iter().filter(|((producer, _), _)| counts(*producer));
+        let mut longest: Vec<i64> = of_pairs.map(|(_, times)| longest(times, from, to)).collect();
         longest.sort_unstable();
         let at = |share: f64| {
             let rank = ((longest.len() as f64 * share).ceil() as usize).clamp(1, longest.len());

@@ -213,6 +213,8 @@ fn of_event(event: &Event) -> Value {
         "full_isr_after_s": event.whole_after, "elections": event.elections,
         "state_changes": event.state_changes, "controllers": event.controllers, "stops_s": event.stops,
         "ended_by_themselves": event.ended, "started_again": event.restarted,
-        "gap_s": event.gap.map(gap), "not_acked": event.failures,
+        "gap_s": event.gap.map(gap),
+        "gap_s_by_producer": event.gaps.iter().map(|(id, of)| json!({"producer": id, "gap": gap(*of)})).collect::<Vec<_>>(),
+        "not_acked": event.failures,
     })
 }

@@ -91,8 +91,10 @@ pub struct Event {
     pub ended: Vec<usize>,
     /// Brokers that had to be started again after their disk was full.
     pub restarted: Vec<usize>,
-    /// Write gaps that touch its time.
+    /// Write gaps in its time.
     pub gap: Option<Gap>,
+    /// The same of each producer alone.
+    pub gaps: BTreeMap<u64, Gap>,
     /// Writes refused or of unknown outcome in its time.
     pub failures: usize,
 }
@@ -288,6 +290,7 @@ impl Run<'_> {
             ended: ended.iter().map(|index| index + 1).collect(),
             restarted: restarted.iter().map(|index| index + 1).collect(),
             gap: None,
+            gaps: BTreeMap::new(),
             failures: 0,
         })
     }
@@ -352,6 +355,7 @@ impl Run<'_> {
         let (verdict, acks) = judge(&self.workload.files()?)?;
         for event in &mut self.events {
             event.gap = acks.between(event.from, event.to);
+            event.gaps = acks.by_producer(event.from, event.to);
             event.failures = acks.failures(event.from, event.to);
         }
         Ok(Outcome {
