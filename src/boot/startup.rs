@@ -536,8 +536,7 @@ impl Running {
         let broker = self.broker.clone();
         let threads = broker.config.settings.number("num.recovery.threads.per.data.dir").max(1) as usize;
         let failures =
-            crate::blocking::run(move || broker.replicas.logs.shutdown(threads, broker.clock.now()))
-                .await;
+            crate::blocking::run(move || broker.replicas.logs.shutdown(threads, broker.clock.now())).await;
         match failures {
             Ok(failures) if failures.is_empty() => {
                 tracing::info!("[KafkaServer id={}] shut down", self.broker.id)

@@ -1,6 +1,7 @@
 //! `ottla reassign`: move partitions to other brokers by a plan, cancel moves, list them, see how far they are.
 //!
-//! The plan is Kafka's JSON. Where the replicas were before is printed as a plan too, so that a move can be undone.
+//! The plan is Kafka's JSON. `verify` prints where everything is and fails where that is not what the plan wants. Where the
+//! replicas were before is printed as a plan too, so that a move can be undone.
 //! Source: `ReassignPartitionsCommand` of Kafka's tools.
 
 use std::collections::BTreeMap;
@@ -238,11 +239,14 @@ fn sort_out(answers: Vec<(Place, i16, Option<String>)>) -> (Vec<Place>, Result<(
 
 async fn execute(client: &mut Client, output: &Output, plan: &Plan, watch: bool) -> Result<(), String> {
     let before = current(client, plan).await?;
-    if !output.is_json() {
-        print(&format!("to undo this, keep the present assignment:\n{}", plan_json(&before)))?;
-    }
     let answers = alter(client, plan.iter().map(|(place, replicas)| (place, Some(replicas)))).await?;
     let (taken, outcome) = sort_out(answers);
+    if taken.is_empty() {
+        return outcome;
+    }
+    if !output.is_json() {
+        print(&format!("to undo this, keep the assignment there was:\n{}", plan_json(&before)))?;
+    }
     let text = format!("{} taken up", count(taken.len() as u64, "reassignment"));
     if watch {
         progress::watch(client, &taken).await?;

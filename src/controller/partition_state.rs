@@ -355,3 +355,19 @@ fn log_invalid(at: &TopicPartition, from: PartitionState, to: PartitionState) {
 fn log_failed(at: &TopicPartition, what: &str, result: &StoreResult) {
     tracing::error!(partition = %at, ?result, "cannot {what}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PartitionState as S;
+
+    #[test]
+    fn legal_changes_are_kafkas() {
+        let all = [S::New, S::Online, S::Offline, S::NonExistent];
+        // One row a state that is left, one column a state that is entered.
+        for (from, row) in all.iter().zip([".xx.", ".xx.", ".xxx", "x..."]) {
+            for (to, legal) in all.iter().zip(row.chars()) {
+                assert_eq!(to.valid_from().contains(from), legal == 'x', "{from:?} -> {to:?}");
+            }
+        }
+    }
+}

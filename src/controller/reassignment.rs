@@ -245,18 +245,14 @@ impl Machine {
         let before = &partition.assignment;
         let (from, was_moving) = (before.origin(), before.is_reassigning());
         if *before != assignment {
+            let to = assignment.target();
             let (adding, removing) = (&assignment.adding, &assignment.removing);
-            match (was_moving, assignment.is_reassigning()) {
-                (true, false) => {
-                    tracing::info!(partition = %at, replicas = ?assignment.replicas, "the reassignment is cancelled")
-                }
-                (true, true) => {
-                    tracing::info!(partition = %at, to = ?assignment.target(), ?adding, ?removing, "the reassignment has a new target")
-                }
-                (false, _) => {
-                    tracing::info!(partition = %at, ?from, to = ?assignment.target(), ?adding, ?removing, "a reassignment begins")
-                }
-            }
+            let what = match (was_moving, assignment.is_reassigning()) {
+                (true, false) => "the reassignment is cancelled",
+                (true, true) => "the reassignment has a new target",
+                (false, _) => "a reassignment begins",
+            };
+            tracing::info!(partition = %at, ?from, ?to, ?adding, ?removing, "{what}");
         }
         for broker in self.context.set_assignment(at, assignment) {
             leaving.entry(broker).or_default().push(at.clone());

@@ -228,3 +228,28 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ReplicaState as S;
+
+    #[test]
+    fn legal_changes_are_kafkas() {
+        let all = [
+            S::New,
+            S::Online,
+            S::Offline,
+            S::DeletionStarted,
+            S::DeletionSuccessful,
+            S::DeletionIneligible,
+            S::NonExistent,
+        ];
+        // One row a state that is left, one column a state that is entered.
+        let table = [".xx....", ".xx....", ".xxx.x.", "....xx.", "......x", ".xx....", "x......"];
+        for (from, row) in all.iter().zip(table) {
+            for (to, legal) in all.iter().zip(row.chars()) {
+                assert_eq!(to.valid_from().contains(from), legal == 'x', "{from:?} -> {to:?}");
+            }
+        }
+    }
+}

@@ -18,13 +18,14 @@ impl Machine {
         self.context.wishes = wishes.unwrap_or_default().into_iter().collect();
         let (mut moves, mut dropped) = (Vec::new(), Vec::new());
         for (at, target) in &self.context.wishes {
-            if let Some(assignment) = self.context.partition(at).map(|it| &it.assignment) {
-                if assignment.target() == *target && !self.context.is_deleting(&at.topic) {
-                    if !assignment.is_reassigning() {
-                        dropped.push(at.clone());
-                    }
-                    continue;
+            let assignment = self.context.partition(at).map(|it| &it.assignment);
+            if let Some(assignment) = assignment.filter(|it| it.target() == *target)
+                && !self.context.is_deleting(&at.topic)
+            {
+                if !assignment.is_reassigning() {
+                    dropped.push(at.clone());
                 }
+                continue;
             }
             // Brokers that are away may come back: tools of old did not ask for less.
             match reassignment::plan(&self.context, at, Some(target), false) {

@@ -1,6 +1,7 @@
 //! What the machine does when the store or the office is lost: conflicts, deposition in mid-flow, fail-over.
 
 use ottla::controller::event::{Answer, Change, Input, Request};
+use ottla::controller::partition_state::PartitionState;
 use ottla::protocol::error_code::ErrorCode;
 
 use crate::world::{World, at};
@@ -168,6 +169,30 @@ fn nodes_nobody_can_read_are_left_alone_and_the_controller_stays() {
     assert_eq!(world.answer(ticket), Some(&Answer::ProducerIds(Err(ErrorCode::UnknownServerError))));
     assert_eq!((&world.store.feature, world.store.producer_ids), (&None, (None, 0)), "nothing was written");
     assert!(world.machine.is_active() && world.machine.is_idle());
+}
+
+#[test]
+fn a_state_nobody_can_read_stops_its_partition_alone() {
+    let mut world = World::elected(2);
+    world.create("t", &[&[1, 2], &[2, 1]]);
+    world.run();
+    world.store.garbage.insert(at("t", 0));
+    world.fail_over();
+    world.run();
+    let state = |world: &World, index| world.machine.context().partition(&at("t", index)).unwrap().state;
+    assert!(world.machine.is_active() && world.machine.is_idle());
+    assert_eq!((state(&world, 0), state(&world, 1)), (PartitionState::New, PartitionState::Online));
+    let untouched = world.store.states[&at("t", 0)].clone();
+    world.down(2);
+    world.run();
+    assert_eq!(world.store.states[&at("t", 1)].leader, 1, "the other goes on");
+    assert_eq!(world.store.states[&at("t", 0)], untouched, "nothing is written over it");
+    // Mended, it is taken over at the next occasion.
+    world.store.garbage.clear();
+    world.up(2);
+    world.run();
+    assert_eq!(state(&world, 0), PartitionState::Online);
+    world.check_settled();
 }
 
 #[test]

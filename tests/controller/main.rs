@@ -6,6 +6,7 @@ mod elections;
 mod failures;
 mod random;
 mod reassignment;
+mod store;
 mod topics;
 mod wishes;
 mod words;

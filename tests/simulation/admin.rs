@@ -51,7 +51,11 @@ impl World {
         match (exists, is_going) {
             (true, false) => {
                 self.note(|_| format!("{CHURN} is to be deleted"));
-                self.write(&create_request(&topic::deletion_path(CHURN), Bytes::new(), CreateMode::Persistent));
+                self.write(&create_request(
+                    &topic::deletion_path(CHURN),
+                    Bytes::new(),
+                    CreateMode::Persistent,
+                ));
             }
             (false, false) => self.make(CHURN, 2),
             (_, true) => {}
@@ -76,9 +80,8 @@ impl World {
 
     fn make(&mut self, name: &str, partitions: i32) {
         self.note(|_| format!("{name} is made"));
-        let replicas = |index: i32| {
-            (0..REPLICAS as i32).map(|n| (index + n) % BROKERS as i32 + 1).collect::<Vec<i32>>()
-        };
+        let replicas =
+            |index: i32| (0..REPLICAS as i32).map(|n| (index + n) % BROKERS as i32 + 1).collect::<Vec<i32>>();
         let id = self.random.u128(..) | 1 << 64;
         let node = TopicNode {
             topic_id: Some(TopicId(id.to_be_bytes())),

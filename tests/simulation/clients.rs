@@ -94,7 +94,8 @@ impl Producer {
                     }
                     Ok(Sent::Wrong(code)) => {
                         let Producer { topic, partition, id, .. } = &self;
-                        let trouble = format!("{topic}-{partition}: producer {id} was told {code} at {sequence}");
+                        let trouble =
+                            format!("{topic}-{partition}: producer {id} was told {code} at {sequence}");
                         self.told.troubles.lock().unwrap_or_else(PoisonError::into_inner).push(trouble);
                         return;
                     }
@@ -145,16 +146,16 @@ impl Producer {
             records: Some(Records::from(records.clone())),
             ..Default::default()
         };
-        let topic =
-            TopicProduceData { name: self.topic.to_owned(), partition_data: vec![data], ..Default::default() };
-        let request = ProduceRequest {
-            acks: -1,
-            timeout_ms: COMMIT_MS,
-            topic_data: vec![topic],
+        let topic = TopicProduceData {
+            name: self.topic.to_owned(),
+            partition_data: vec![data],
             ..Default::default()
         };
+        let request =
+            ProduceRequest { acks: -1, timeout_ms: COMMIT_MS, topic_data: vec![topic], ..Default::default() };
         let answer = connection.call(PRODUCE, &request, PATIENCE).await?;
-        let Some(answer) = answer.responses.first().and_then(|topic| topic.partition_responses.first()) else {
+        let Some(answer) = answer.responses.first().and_then(|topic| topic.partition_responses.first())
+        else {
             return Ok(Sent::Again);
         };
         Ok(match ErrorCode::from_i16(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
@@ -179,8 +180,11 @@ impl Producer {
         let broker = self.random.i32(1..=self.brokers);
         let mut connection = self.open(broker).await?;
         let topic = MetadataRequestTopic { name: Some(self.topic.to_owned()), ..Default::default() };
-        let request =
-            MetadataRequest { topics: Some(vec![topic]), allow_auto_topic_creation: false, ..Default::default() };
+        let request = MetadataRequest {
+            topics: Some(vec![topic]),
+            allow_auto_topic_creation: false,
+            ..Default::default()
+        };
         let answer = connection.call(METADATA, &request, PATIENCE).await?;
         let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
         let own = partitions.filter(|partition| partition.partition_index == self.partition);

@@ -242,9 +242,12 @@ impl World {
             return true;
         }
         let is_up = |host: usize| {
-            self.hosts[host].broker().is_some() && self.hosts[host].process.as_ref().is_some_and(|p| !p.leaving)
+            self.hosts[host].broker().is_some()
+                && self.hosts[host].process.as_ref().is_some_and(|p| !p.leaving)
         };
-        (1..=BROKERS).all(is_up) && self.controller().is_some_and(|other| other != host) && self.others_hold(host)
+        (1..=BROKERS).all(is_up)
+            && self.controller().is_some_and(|other| other != host)
+            && self.others_hold(host)
     }
 
     /// The controller, as ZooKeeper says.
@@ -266,7 +269,8 @@ impl World {
                 let path = format!("/brokers/topics/{topic}/partitions/{index}/state");
                 let number = index.parse().unwrap_or(-1);
                 let found = self.zk.peek(&path);
-                if let Some(Ok(state)) = found.map(|(data, _)| PartitionState::decode(&topic, number, &data)) {
+                if let Some(Ok(state)) = found.map(|(data, _)| PartitionState::decode(&topic, number, &data))
+                {
                     states.push((path, state));
                 }
             }

@@ -111,7 +111,8 @@ fn seeds_hold() {
 fn a_seed_is_a_run() {
     for seed in [3, 4, 5] {
         let (one, two) = (try_seed(seed, false), try_seed(seed, true));
-        let what = |report: &Report| (report.hash, report.events, report.committed, report.violations.clone());
+        let what =
+            |report: &Report| (report.hash, report.events, report.committed, report.violations.clone());
         assert_eq!(what(&one), what(&two), "seed {seed}");
     }
 }

@@ -65,16 +65,14 @@ impl Dial for Dialer {
     fn dial(&self, _host: &str, port: u16) -> Dialing {
         let (answer, waiting) = oneshot::channel();
         self.0.push(Out::Dial { port, answer });
-        Box::pin(async move { waiting.await.unwrap_or_else(|_| Err(io::ErrorKind::ConnectionRefused.into())) })
+        Box::pin(
+            async move { waiting.await.unwrap_or_else(|_| Err(io::ErrorKind::ConnectionRefused.into())) },
+        )
     }
 }
 
 /// Makes a connection's pipe on the dialling host: gives the end for its client, and where answers go.
-pub fn attach(
-    runtime: &Runtime,
-    conn: u64,
-    outbox: &Outbox,
-) -> (DuplexStream, mpsc::UnboundedSender<Bytes>) {
+pub fn attach(runtime: &Runtime, conn: u64, outbox: &Outbox) -> (DuplexStream, mpsc::UnboundedSender<Bytes>) {
     let (near, far) = tokio::io::duplex(PIPE);
     let (from_client, mut to_client) = split(far);
     let (answers, mut arrived) = mpsc::unbounded_channel::<Bytes>();

@@ -127,7 +127,9 @@ impl Oracle {
         let what = format!("{tp} on broker {host} in epoch {epoch}");
         let (start, mark, end) = (offsets.log_start_offset, offsets.high_watermark, offsets.log_end_offset);
         if !(start <= mark && mark <= end) {
-            self.accuse(format!("{what}: start {start}, high watermark {mark} and end {end} are out of order"));
+            self.accuse(format!(
+                "{what}: start {start}, high watermark {mark} and end {end} are out of order"
+            ));
         }
         if let Some(before) = before {
             if now.log_end < before.high_watermark {
@@ -237,7 +239,10 @@ impl Oracle {
         let found = self.canonical.values().find(named).and_then(|log| log.sequences.get(&sequence).copied());
         match (found, ack.offset) {
             (Some(found), Some(told)) if found != told => {
-                self.accuse(format!("{}: {sequence:?} was acknowledged at {told} but is at {found}", ack.partition));
+                self.accuse(format!(
+                    "{}: {sequence:?} was acknowledged at {told} but is at {found}",
+                    ack.partition
+                ));
             }
             (None, _) => {
                 self.accuse(format!("{}: {sequence:?} was acknowledged but never committed", ack.partition));
@@ -261,11 +266,13 @@ impl Oracle {
         let Ok(state) = PartitionState::decode(topic, index, data.unwrap_or_default()) else {
             return self.accuse(format!("{path}: a state that nobody can read"));
         };
-        let controller_epoch = zk.peek("/controller_epoch").and_then(|(data, _)| {
-            std::str::from_utf8(&data).ok().and_then(|text| text.parse::<i32>().ok())
-        });
+        let controller_epoch = zk
+            .peek("/controller_epoch")
+            .and_then(|(data, _)| std::str::from_utf8(&data).ok().and_then(|text| text.parse::<i32>().ok()));
         if controller_epoch != Some(state.controller_epoch) {
-            self.accuse(format!("{path}: {state:?} was written while the controller epoch is {controller_epoch:?}"));
+            self.accuse(format!(
+                "{path}: {state:?} was written while the controller epoch is {controller_epoch:?}"
+            ));
         }
         let Some((node, stat)) = zk.peek(&format!("/brokers/topics/{topic}")) else { return };
         if let Ok(node) = TopicNode::decode(topic, &node)
@@ -277,13 +284,15 @@ impl Oracle {
         if state.leader >= 0 && !state.isr.contains(&state.leader) {
             self.accuse(format!("{path}: the leader is not in its ISR: {state:?}"));
         }
-        let now = StateSeen { topic_czxid: stat.czxid, leader: state.leader, leader_epoch: state.leader_epoch };
+        let now =
+            StateSeen { topic_czxid: stat.czxid, leader: state.leader, leader_epoch: state.leader_epoch };
         let Some(before) = self.states.insert(path.to_owned(), now) else { return };
         if before.topic_czxid != stat.czxid {
             return;
         }
         let two_leaders = before.leader_epoch == state.leader_epoch && before.leader != state.leader;
-        if state.leader_epoch < before.leader_epoch || two_leaders && before.leader >= 0 && state.leader >= 0 {
+        if state.leader_epoch < before.leader_epoch || two_leaders && before.leader >= 0 && state.leader >= 0
+        {
             let was = (before.leader, before.leader_epoch);
             self.accuse(format!("{path}: (leader, epoch) was {was:?} and is now {state:?}"));
         }

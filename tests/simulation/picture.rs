@@ -25,7 +25,9 @@ impl World {
                 };
                 let role = (leadership.leader, leadership.leader_epoch, leadership.isr);
                 let log = log.map_or_else(|| "offline".to_owned(), |log| shown(&log));
-                self.note(|_| format!("{} on broker {}: leader, epoch, isr {role:?}; {log}", partition.tp, broker.id));
+                self.note(|_| {
+                    format!("{} on broker {}: leader, epoch, isr {role:?}; {log}", partition.tp, broker.id)
+                });
             }
         }
     }
@@ -33,7 +35,8 @@ impl World {
 
 fn shown(log: &Arc<Log>) -> String {
     let offsets = log.offsets();
-    let epochs: Vec<(i32, i64)> = log.epochs().iter().map(|entry| (entry.epoch, entry.start_offset)).collect();
+    let epochs: Vec<(i32, i64)> =
+        log.epochs().iter().map(|entry| (entry.epoch, entry.start_offset)).collect();
     let mut producers: Vec<(i64, i32)> =
         log.active_producers().iter().map(|entry| (entry.producer_id, entry.last_sequence)).collect();
     producers.sort_unstable();
@@ -48,7 +51,8 @@ fn shown(log: &Arc<Log>) -> String {
         let before = next;
         for view in batches(&bytes).map_while(Result::ok) {
             let Some(header) = view.v2() else { continue };
-            let (epoch, id, sequence) = (header.partition_leader_epoch, header.producer_id, header.base_sequence);
+            let (epoch, id, sequence) =
+                (header.partition_leader_epoch, header.producer_id, header.base_sequence);
             held.push(format!("{}..{} e{epoch} {id}/{sequence}", view.base_offset(), view.last_offset()));
             next = view.next_offset();
         }

@@ -119,7 +119,9 @@ impl Store for SimStore {
     fn get<'a>(&'a self, path: &'a str) -> StoreFuture<'a, Option<Node>> {
         Box::pin(async move {
             match self.ask(path, Request::GetData(PathWatch { path: path.to_owned(), watch: false })).await {
-                Ok(Reply::Data(data, stat)) => Ok(Some(Node { data: data.unwrap_or_default(), stat: stat_of(&stat) })),
+                Ok(Reply::Data(data, stat)) => {
+                    Ok(Some(Node { data: data.unwrap_or_default(), stat: stat_of(&stat) }))
+                }
                 Ok(_) => Err(strange(path)),
                 Err(StoreError::NoNode(_)) => Ok(None),
                 Err(error) => Err(error),
@@ -182,7 +184,8 @@ impl Store for SimStore {
             if ops.is_empty() {
                 return Ok(Vec::new());
             }
-            let Reply::Multi(results) = self.ask("/", Request::Multi(ops.iter().map(request_of).collect())).await?
+            let Reply::Multi(results) =
+                self.ask("/", Request::Multi(ops.iter().map(request_of).collect())).await?
             else {
                 return Err(strange("/").into());
             };
@@ -190,14 +193,18 @@ impl Store for SimStore {
                 jute::OpResult::Error(number) if *number != 0 => Some(*number),
                 _ => None,
             };
-            if let Some((index, number)) = results.iter().enumerate().find_map(|(at, r)| Some((at, failed(r)?))) {
+            if let Some((index, number)) =
+                results.iter().enumerate().find_map(|(at, r)| Some((at, failed(r)?)))
+            {
                 let code = ErrorCode::from_number(number).unwrap_or(ErrorCode::MarshallingError);
                 return Err(MultiError { index: Some(index), error: refused(code, ops[index].path()) });
             }
             let done = results.into_iter().map(|result| match result {
                 jute::OpResult::Checked => Ok(OpResult::Checked),
                 jute::OpResult::Deleted => Ok(OpResult::Deleted),
-                jute::OpResult::Created(path, _) | jute::OpResult::Path(path) => Ok(OpResult::Created { path }),
+                jute::OpResult::Created(path, _) | jute::OpResult::Path(path) => {
+                    Ok(OpResult::Created { path })
+                }
                 jute::OpResult::Stat(stat) => Ok(OpResult::Set { stat: stat_of(&stat) }),
                 _ => Err(strange("/")),
             });
@@ -250,7 +257,11 @@ pub fn create_request(path: &str, data: Bytes, mode: CreateMode) -> Request {
 }
 
 fn set_request(path: &str, data: Bytes, version: Option<i32>) -> Request {
-    Request::SetData(SetDataRequest { path: path.to_owned(), data: Some(data), version: version.unwrap_or(-1) })
+    Request::SetData(SetDataRequest {
+        path: path.to_owned(),
+        data: Some(data),
+        version: version.unwrap_or(-1),
+    })
 }
 
 fn path_version(path: &str, version: Option<i32>) -> PathVersion {

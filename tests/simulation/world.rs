@@ -46,21 +46,60 @@ type Dialled = oneshot::Sender<io::Result<DuplexStream>>;
 /// What is on its way, or will happen by itself.
 pub enum Event {
     Tick(usize),
-    ZkArrive { from: Address, session: i64, watcher: u64, request: Box<Request>, answer: ZkAnswer },
-    ZkAnswer { to: Address, watcher: u64, result: Result<Reply, ErrorCode>, answer: ZkAnswer },
-    ZkFired { to: Address, watcher: u64, event: WatchEvent },
-    ZkBreak { to: Address, watcher: u64 },
-    ZkConnect { to: Address },
+    ZkArrive {
+        from: Address,
+        session: i64,
+        watcher: u64,
+        request: Box<Request>,
+        answer: ZkAnswer,
+    },
+    ZkAnswer {
+        to: Address,
+        watcher: u64,
+        result: Result<Reply, ErrorCode>,
+        answer: ZkAnswer,
+    },
+    ZkFired {
+        to: Address,
+        watcher: u64,
+        event: WatchEvent,
+    },
+    ZkBreak {
+        to: Address,
+        watcher: u64,
+    },
+    ZkConnect {
+        to: Address,
+    },
     ZkBeat,
-    DialArrive { from: Address, port: u16, answer: Dialled },
-    DialDone { to: Address, conn: u64, answer: Dialled },
+    DialArrive {
+        from: Address,
+        port: u16,
+        answer: Dialled,
+    },
+    DialDone {
+        to: Address,
+        conn: u64,
+        answer: Dialled,
+    },
     /// A dial into the void ends.
     DialLost(#[expect(dead_code, reason = "dropping it is the event")] Dialled),
-    Frame { conn: u64, bytes: Bytes },
+    Frame {
+        conn: u64,
+        bytes: Bytes,
+    },
     /// A request whose connection is gone, at a proxy that does not know it yet.
-    Late { to: usize, bytes: Bytes },
-    Served { conn: u64, bytes: Option<Bytes> },
-    Break { conn: u64 },
+    Late {
+        to: usize,
+        bytes: Bytes,
+    },
+    Served {
+        conn: u64,
+        bytes: Option<Bytes>,
+    },
+    Break {
+        conn: u64,
+    },
     Start(usize),
     Resume(usize),
     Fault,
@@ -257,7 +296,9 @@ impl World {
                 Some(to.0)
             }
             Event::ZkFired { to, watcher, event } => {
-                if let Some(process) = self.hosts[to.0].process.as_ref().filter(|_| self.watcher(to.0) == Some(watcher)) {
+                if let Some(process) =
+                    self.hosts[to.0].process.as_ref().filter(|_| self.watcher(to.0) == Some(watcher))
+                {
                     process.store.fired(&event);
                 }
                 Some(to.0)
@@ -397,7 +438,13 @@ impl World {
     }
 
     /// A request that a broken connection carried may have come through or not; nobody hears of it.
-    fn zk_arrive(&mut self, from: Address, (session, watcher): (i64, u64), request: &Request, answer: ZkAnswer) {
+    fn zk_arrive(
+        &mut self,
+        from: Address,
+        (session, watcher): (i64, u64),
+        request: &Request,
+        answer: ZkAnswer,
+    ) {
         let is_orphan = !self.zk.watchers.contains_key(&watcher);
         if self.zk_is_down || is_orphan && self.random.bool() || !self.zk.lives(session) {
             return;
@@ -406,12 +453,14 @@ impl World {
         self.mix(u64::from(result.is_ok()));
         if request.is_write() {
             let refused = match &result {
-                Ok(Reply::Multi(results)) => results.iter().any(|result| {
-                    matches!(result, ottla_zk::jute::OpResult::Error(number) if *number != 0)
-                }),
+                Ok(Reply::Multi(results)) => results
+                    .iter()
+                    .any(|result| matches!(result, ottla_zk::jute::OpResult::Error(number) if *number != 0)),
                 result => result.is_err(),
             };
-            self.note(|_| format!("zk {} {} {}", from.0, if refused { "REFUSED" } else { "ok" }, shown(request)));
+            self.note(|_| {
+                format!("zk {} {} {}", from.0, if refused { "REFUSED" } else { "ok" }, shown(request))
+            });
             if !refused {
                 self.oracle.written(&mut self.zk, request);
             }

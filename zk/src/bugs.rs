@@ -28,18 +28,8 @@ pub enum Bug {
 }
 
 /// All of them.
-pub const ALL: [Bug; 10] = [
-    Bug::R1,
-    Bug::R2,
-    Bug::R3,
-    Bug::R5,
-    Bug::R7,
-    Bug::R13,
-    Bug::R19,
-    Bug::R20,
-    Bug::R21,
-    Bug::R34,
-];
+pub const ALL: [Bug; 10] =
+    [Bug::R1, Bug::R2, Bug::R3, Bug::R5, Bug::R7, Bug::R13, Bug::R19, Bug::R20, Bug::R21, Bug::R34];
 
 #[cfg(feature = "historic-bugs")]
 mod switch {

@@ -59,7 +59,10 @@ pub async fn multi(
     ops: Vec<Op>,
 ) -> Result<Result<Vec<OpResult>, Failed>, KafkaError> {
     if bugs::is_back(Bug::R19) {
-        return Ok(store.multi(ops).await.map_err(|failed| Failed { index: failed.index, error: failed.error }));
+        return Ok(store
+            .multi(ops)
+            .await
+            .map_err(|failed| Failed { index: failed.index, error: failed.error }));
     }
     let mut all = Vec::with_capacity(ops.len() + 1);
     all.push(guard.check());

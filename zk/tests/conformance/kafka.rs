@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ottla_zk::kafka::controller::{self, Election};
+use ottla_zk::kafka::topics::Placement;
 use ottla_zk::kafka::{
     self, Guard, KafkaError, acls, brokers, changes, cluster, configs, features, guarded, notifications,
-    producer_ids, tokens, topics,
+    producer_ids, tokens, topics, wishes,
 };
 use ottla_zk::store::{CreateMode, Remote, Store, StoreError};
 use ottla_zk::znode::acl::{AclEntry, Operation, PatternType, Permission, ResourcePattern, ResourceType};
@@ -194,6 +195,60 @@ async fn topics_live_and_go() {
         assert_eq!(topics::names(&store).await.unwrap(), ["broken"]);
         assert_eq!(topics::deletions(&store).await.unwrap(), [""; 0]);
         assert_eq!(store.exists("/config/topics/t").await.unwrap(), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reassignments_keep_what_others_wrote_and_wishes_go_when_fulfilled() {
+    for server in AnyServer::all().await {
+        let store = open(&server, "/reassign").await;
+        kafka::create_top_level(&store).await.unwrap();
+        let guard = won(&store, 1).await;
+        let id = "tlXgyyTwTbmsR4CLBvHB3g".parse().ok();
+        let partitions = BTreeMap::from([(0, vec![1]), (1, vec![2])]);
+        let mut node = TopicNode { topic_id: id, partitions, ..TopicNode::default() };
+        topics::create(&store, "t", &node).await.unwrap();
+        let moving = Placement { replicas: vec![3, 1], adding: vec![3], removing: vec![1] };
+        assert_eq!(topics::place(&store, guard, "t", &[(0, moving)]).await, Ok(1));
+        // Whoever read the node before must not undo it.
+        node.partitions.insert(2, vec![2]);
+        let refused = topics::overwrite(&store, "t", &node, 0).await;
+        assert_eq!(refused, Err(StoreError::BadVersion("/brokers/topics/t".into()).into()));
+        let stored = topics::read(&store, &["t".to_owned()]).await.unwrap().remove(0).unwrap();
+        assert_eq!((&stored.node.partitions[&0], &stored.node.adding_replicas[&0]), (&vec![3, 1], &vec![3]));
+        node.partitions.insert(0, vec![3, 1]);
+        topics::overwrite(&store, "t", &node, stored.version).await.unwrap();
+        // And a partition the controller has not heard of stays.
+        let rest = Placement { replicas: vec![3], ..Placement::default() };
+        assert_eq!(topics::place(&store, guard, "t", &[(0, rest.clone())]).await, Ok(3));
+        node.partitions.insert(0, vec![3]);
+        let stored = topics::read(&store, &["t".to_owned()]).await.unwrap().remove(0).unwrap();
+        assert_eq!(stored.node, node);
+        let missing = topics::place(&store, guard, "ghost", &[(0, rest.clone())]).await;
+        assert_eq!(missing, Err(StoreError::NoNode("/brokers/topics/ghost".into()).into()));
+
+        assert_eq!(wishes::reassignments(&store).await, Ok(None));
+        wishes::keep_reassignments(&store, guard, &[]).await.unwrap();
+        let text = br#"{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1]},{"topic":"t","partition":1,"replicas":[3]}]}"#;
+        store.create("/admin/reassign_partitions", text, CreateMode::Persistent).await.unwrap();
+        let mut wished = wishes::reassignments(&store).await.unwrap().unwrap();
+        wished.remove(0);
+        wishes::keep_reassignments(&store, guard, &wished).await.unwrap();
+        assert_eq!(wishes::reassignments(&store).await, Ok(Some(wished)));
+        store.set("/admin/reassign_partitions", b"{", None).await.unwrap();
+        assert!(matches!(wishes::reassignments(&store).await, Err(KafkaError::Znode(_))));
+        wishes::keep_reassignments(&store, guard, &[]).await.unwrap();
+        assert_eq!(wishes::reassignments(&store).await, Ok(None));
+        store.create("/admin/preferred_replica_election", b"{", CreateMode::Persistent).await.unwrap();
+        assert!(matches!(wishes::elections(&store).await, Err(KafkaError::Znode(_))));
+        wishes::forget_elections(&store, guard).await.unwrap();
+        assert_eq!(wishes::elections(&store).await, Ok(None));
+
+        store.delete("/controller", None).await.unwrap();
+        won(&store, 1).await;
+        let deposed = KafkaError::Deposed { epoch: 1 };
+        assert_eq!(topics::place(&store, guard, "t", &[(0, rest)]).await, Err(deposed.clone()));
+        assert_eq!(wishes::forget_elections(&store, guard).await, Err(deposed));
     }
 }
 
