@@ -198,6 +198,10 @@ fn read_one(params: &Params, target: &Target, limit: usize, may_exceed: bool) ->
         _ => (limit, may_exceed),
     };
     match log.read(wanted.fetch_offset, limit, params.bound, may_exceed) {
+        // The front of a batch is of use to nobody: from version 3 on a partition gives whole batches or none.
+        Ok(slice) if slice.first_batch_is_cut && !params.hard_limit => {
+            Outcome::Read(Slice { region: None, aborted: slice.aborted.map(|_| Vec::new()), ..slice })
+        }
         Ok(slice) => Outcome::Read(slice),
         Err(error) => Outcome::Failed(error.code()),
     }

@@ -127,3 +127,20 @@ fn a_clean_end_keeps_everything_and_a_failed_one_is_not_called_clean() {
         }
     }
 }
+
+/// A follower that is too far behind begins anew at its leader's start, which counts as flushed without a sync.
+#[test]
+fn a_log_begun_anew_and_not_synced_does_not_take_its_directory_down() {
+    for seed in 0..SEEDS {
+        let (fs, tp) = (SimFs::new(seed), partition("t"));
+        fs.create_dir_all(Path::new("/a")).unwrap();
+        fs.sync_dir(Path::new("/")).unwrap();
+        let manager = open(&fs);
+        let log = manager.get_or_create(&tp, Some(Uuid([7; 16])), &config(), true, NOW).unwrap();
+        log.truncate_fully_and_start_at(50, NOW).unwrap();
+        assert!(manager.checkpoint_recovery_points().is_empty(), "seed {seed}");
+        fs.crash();
+        drop((log, manager));
+        assert_eq!(open(&fs).live_dirs().count(), 1, "seed {seed}");
+    }
+}

@@ -4,9 +4,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use ottla::protocol::ids::TopicPartition;
 use ottla_zk::jute::Request;
 use ottla_zk::store::CreateMode;
-use ottla_zk::znode::reassign::{REASSIGN_PARTITIONS, Reassignment, encode_reassignments};
+use ottla_zk::znode::reassign::{
+    PREFERRED_ELECTION, PartitionName, REASSIGN_PARTITIONS, Reassignment, encode_elections,
+    encode_reassignments,
+};
 use ottla_zk::znode::topic::{self, TopicId, TopicNode};
 
 use crate::ensemble::GOD;
@@ -43,6 +47,9 @@ impl World {
         if self.swarm.moves && !self.healed && self.random.u8(0..12) == 0 {
             self.reassign();
         }
+        if self.swarm.restless && !self.healed && self.random.u8(0..2) == 0 {
+            self.elect();
+        }
         if !self.swarm.churn || self.healed || self.random.u8(0..8) != 0 {
             return;
         }
@@ -62,16 +69,42 @@ impl World {
         }
     }
 
-    /// Wishes one partition to other brokers, as old tools do.
-    fn reassign(&mut self) {
-        if self.zk.peek(REASSIGN_PARTITIONS).is_some() {
-            return;
+    /// Lets every partition go back to its preferred leader; and prefers another one of its replicas.
+    fn elect(&mut self) {
+        let all = TOPICS.iter().flat_map(|(topic, count)| {
+            (0..*count).map(|partition| PartitionName { topic: (*topic).to_owned(), partition })
+        });
+        let names: Vec<PartitionName> = all.collect();
+        if self.random.bool() && self.zk.peek(PREFERRED_ELECTION).is_none() {
+            self.note(|_| "leaders shall be the preferred ones".to_owned());
+            let data = Bytes::from(encode_elections(&names));
+            return self.write(&create_request(PREFERRED_ELECTION, data, CreateMode::Persistent));
         }
+        let name = names[self.random.usize(0..names.len())].clone();
+        let found = self.zk.peek(&topic::path(&name.topic));
+        let Some(Ok(node)) = found.map(|(data, _)| TopicNode::decode(&name.topic, &data)) else { return };
+        let Some(mut replicas) = node.partitions.get(&name.partition).cloned() else { return };
+        if replicas.len() == REPLICAS {
+            replicas.rotate_left(1);
+            self.move_to(&name.topic, name.partition, replicas);
+        }
+    }
+
+    /// Wishes one partition to other brokers.
+    fn reassign(&mut self) {
         let (name, partitions) = TOPICS[self.random.usize(0..TOPICS.len())];
         let partition = self.random.i32(0..partitions);
         let mut replicas: Vec<i32> = (1..=BROKERS as i32).collect();
         self.random.shuffle(&mut replicas);
         replicas.truncate(REPLICAS);
+        self.move_to(name, partition, replicas);
+    }
+
+    /// As old tools do.
+    fn move_to(&mut self, name: &str, partition: i32, replicas: Vec<i32>) {
+        if self.zk.peek(REASSIGN_PARTITIONS).is_some() {
+            return;
+        }
         self.note(|_| format!("{name}-{partition} shall move to {replicas:?}"));
         let wish = Reassignment { topic: name.to_owned(), partition, replicas };
         let data = Bytes::from(encode_reassignments(&[wish]));
@@ -90,6 +123,13 @@ impl World {
             removing_replicas: BTreeMap::new(),
         };
         self.write(&create_request(&topic::path(name), Bytes::from(node.encode()), CreateMode::Persistent));
+    }
+
+    /// Where a partition's replicas shall be.
+    pub fn replicas_of(&mut self, tp: &TopicPartition) -> Vec<i32> {
+        let found = self.zk.peek(&topic::path(&tp.topic));
+        let node = found.and_then(|(data, _)| TopicNode::decode(&tp.topic, &data).ok());
+        node.and_then(|node| node.partitions.get(&tp.partition).cloned()).unwrap_or_default()
     }
 
     fn write(&mut self, request: &Request) {

@@ -22,6 +22,14 @@ pub fn asked() -> Option<Bug> {
     Some(bug.unwrap_or_else(|| panic!("OTTLA_BUG={name} is none of {ALL:?}")))
 }
 
+/// What a seed sees of the bug; nothing if it sees the same without.
+fn seen(bug: Bug, seed: u64) -> Option<String> {
+    put_back(Some(bug));
+    let violation = try_seed(seed, false).violations.into_iter().next();
+    put_back(None);
+    violation.filter(|_| try_seed(seed, false).violations.is_empty())
+}
+
 /// The first seed from `from` on that finds the bug, and what it saw; all cores look.
 fn find(bug: Bug, from: u64, count: u64) -> Option<(u64, String)> {
     let (next, found) = (AtomicU64::new(from), Mutex::new(Vec::new()));
@@ -30,13 +38,12 @@ fn find(bug: Bug, from: u64, count: u64) -> Option<(u64, String)> {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                put_back(Some(bug));
                 while !is_found.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= from + count {
                         return;
                     }
-                    if let Some(violation) = try_seed(seed, false).violations.into_iter().next() {
+                    if let Some(violation) = seen(bug, seed) {
                         is_found.store(true, Ordering::Relaxed);
                         found.lock().expect("no panic here").push((seed, violation));
                     }

@@ -39,6 +39,8 @@ pub struct Swarm {
     pub churn: bool,
     /// Whether partitions are moved.
     pub moves: bool,
+    /// Whether leaders are elected again and again.
+    pub restless: bool,
     keys: Vec<(&'static str, String)>,
 }
 
@@ -91,12 +93,13 @@ impl Swarm {
         };
         let pick = |random: &mut Rng, from: &[i64]| from[random.usize(0..from.len())];
         let lag = pick(random, &[2_000, 4_000, 10_000]);
-        let retention = [-1, -1, 8_192][random.usize(0..3)];
+        let retention = [-1, -1, -1, -1, -1, 8_192, 8_192, 600, 0][random.usize(0..9)];
         let keys = vec![
             ("log.retention.bytes", retention.to_string()),
             ("log.retention.check.interval.ms", pick(random, &[300, 1_000]).to_string()),
             ("replica.lag.time.max.ms", lag.to_string()),
             ("replica.fetch.wait.max.ms", pick(random, &[50, 200, 500]).to_string()),
+            ("replica.fetch.max.bytes", pick(random, &[1, 1_000, 1_048_576]).to_string()),
             ("replica.fetch.backoff.ms", pick(random, &[50, 200, 1_000]).to_string()),
             ("replica.high.watermark.checkpoint.interval.ms", pick(random, &[500, 2_000, 5_000]).to_string()),
             ("log.flush.offset.checkpoint.interval.ms", pick(random, &[1_000, 10_000]).to_string()),
@@ -112,7 +115,7 @@ impl Swarm {
         ];
         let rough = !power && random.bool();
         Swarm {
-            delay_ms: pick(random, &[2, 5, 20]),
+            delay_ms: pick(random, &[2, 5, 20, 60]),
             spikes: if rough { random.f64() * 0.05 } else { 0.0 },
             spike_ms: pick(random, &[200, 1_500]),
             loss: if random.bool() { random.f64() * 0.03 } else { 0.0 },
@@ -121,8 +124,14 @@ impl Swarm {
             kinds,
             churn: !power && random.u8(0..3) == 0,
             moves: !power && random.u8(0..3) == 0,
+            restless: !power && random.u8(0..4) == 0,
             keys,
         }
+    }
+
+    /// Whether machines lose power.
+    pub fn has_power_losses(&self) -> bool {
+        self.kinds.contains(&Kind::Power)
     }
 
     /// Configuration of all brokers.
@@ -238,7 +247,7 @@ impl World {
 
     /// Whether a broker may go in a seed with power losses; in others any may.
     fn may_leave(&mut self, host: usize) -> bool {
-        if !self.swarm.kinds.contains(&Kind::Power) {
+        if !self.swarm.has_power_losses() {
             return true;
         }
         let is_up = |host: usize| {

@@ -39,6 +39,8 @@ struct Canonical {
     name: String,
     batches: BTreeMap<i64, Batch>,
     end: i64,
+    /// Below this retention may have taken batches before they were seen here.
+    unseen_below: i64,
     /// (producer, first sequence) to offset.
     sequences: BTreeMap<(i64, i32), i64>,
     /// Leader by leader epoch.
@@ -62,12 +64,21 @@ struct StateSeen {
     leader_epoch: i32,
 }
 
+/// A partition and its ISR, as just written or as its leader works with.
+pub struct Written {
+    pub topic: String,
+    pub partition: i32,
+    pub isr: Vec<i32>,
+}
+
 /// See the module.
 #[derive(Default)]
 pub struct Oracle {
     canonical: BTreeMap<Key, Canonical>,
     seen: BTreeMap<(i32, Key), Seen>,
     states: BTreeMap<String, StateSeen>,
+    /// Acknowledged, but not yet seen to be committed.
+    open: Vec<Ack>,
     /// Violations, the first of which ends the run.
     pub violations: Vec<String>,
     /// Numbers that say how much a run saw.
@@ -89,24 +100,35 @@ impl Oracle {
         self.canonical.values().map(|log| log.end).sum()
     }
 
-    /// Looks at every replica of a broker.
-    pub fn look(&mut self, host: i32, broker: &Arc<Broker>) {
+    /// Looks at every replica of a broker; gives the partitions that it leads and whose high watermark has moved.
+    pub fn look(&mut self, host: i32, broker: &Arc<Broker>) -> Vec<Written> {
         let mut here = BTreeSet::new();
+        let mut moved = Vec::new();
         let mut partitions = broker.replicas.all();
         partitions.sort_by(|a, b| a.tp.cmp(&b.tp));
         for partition in partitions {
-            let (log, topic_id, leads, epoch) = {
+            let (log, topic_id, leads, epoch, isr) = {
                 let state = partition.lock();
                 let leadership = &state.leadership;
-                (state.log.clone(), state.topic_id, leadership.role == Role::Leader, leadership.leader_epoch)
+                let leads = leadership.role == Role::Leader;
+                // A replica on its way out is in the ISR for a moment without being a replica any more (KAFKA-9672).
+                let isr =
+                    leadership.isr.iter().copied().filter(|id| leadership.replicas.contains(id)).collect();
+                (state.log.clone(), state.topic_id, leads, leadership.leader_epoch, isr)
             };
             let key = (topic_id, partition.tp.partition);
             here.insert(key);
             if let Some(log) = log {
+                let before = self.seen.get(&(host, key)).map(|seen| seen.high_watermark);
                 self.look_at(host, key, &partition.tp, &log, leads, epoch);
+                if leads && before != Some(log.high_watermark()) {
+                    let (topic, partition) = (partition.tp.topic.to_string(), partition.tp.partition);
+                    moved.push(Written { topic, partition, isr });
+                }
             }
         }
         self.seen.retain(|(id, key), _| *id != host || here.contains(key));
+        moved
     }
 
     fn look_at(&mut self, host: i32, key: Key, tp: &TopicPartition, log: &Arc<Log>, leads: bool, epoch: i32) {
@@ -182,7 +204,12 @@ impl Oracle {
 
     /// Holds a log's batches in `from..to` against the canonical ones, and learns what is new.
     fn compare(&mut self, key: Key, log: &Arc<Log>, from: i64, to: i64, what: &str) {
-        let mut next = from.max(log.log_start_offset());
+        let start = log.log_start_offset();
+        let mut next = from.max(start);
+        let canonical = self.canonical.entry(key).or_default();
+        if start > canonical.end && start <= to {
+            (canonical.end, canonical.unseen_below) = (start, start);
+        }
         while next < to {
             let Ok(slice) = log.read(next, STEP, Bound::LogEnd, true) else { return };
             let Some(region) = slice.region else { return };
@@ -222,6 +249,9 @@ impl Oracle {
             return (*known != batch)
                 .then(|| format!("{what}: at {offset} is {batch:?}, but {known:?} was committed there"));
         }
+        if offset < canonical.unseen_below {
+            return None;
+        }
         if offset != canonical.end {
             return Some(format!("{what}: a batch at {offset} where {} was to follow", canonical.end));
         }
@@ -232,40 +262,76 @@ impl Oracle {
         Some(format!("{what}: batch {sequence:?} is at {earlier} and again at {offset}"))
     }
 
-    /// A producer was told that its batch is committed.
-    pub fn acked(&mut self, ack: &Ack) {
-        let named = |canonical: &&Canonical| canonical.name == ack.partition;
-        let sequence = (ack.producer_id, ack.base_sequence);
-        let found = self.canonical.values().find(named).and_then(|log| log.sequences.get(&sequence).copied());
-        match (found, ack.offset) {
-            (Some(found), Some(told)) if found != told => {
-                self.accuse(format!(
-                    "{}: {sequence:?} was acknowledged at {told} but is at {found}",
-                    ack.partition
-                ));
+    /// A producer was told that its batch is committed. If nobody has seen it below a high watermark yet (its leader
+    /// ended in that moment), it must have been by the end.
+    pub fn acked(&mut self, ack: Ack) {
+        match self.offset_of(&ack) {
+            Some(Some(found)) => {
+                if let Some(told) = ack.offset.filter(|told| *told != found) {
+                    self.accuse(format!("{ack:?} was acknowledged at {told} but is at {found}"));
+                }
             }
-            (None, _) => {
-                self.accuse(format!("{}: {sequence:?} was acknowledged but never committed", ack.partition));
-            }
-            (Some(_), _) => {}
+            Some(None) => {}
+            None => self.open.push(ack),
         }
     }
 
-    /// ZooKeeper carried out a write: states of partitions among it are held against the rules.
-    pub fn written(&mut self, zk: &mut Ensemble, request: &Request) {
+    /// Where an acknowledged batch is; `Some(None)` if retention may have taken it unseen.
+    fn offset_of(&self, ack: &Ack) -> Option<Option<i64>> {
+        let log = self.canonical.values().find(|canonical| canonical.name == ack.partition)?;
+        match log.sequences.get(&(ack.producer_id, ack.base_sequence)) {
+            Some(found) => Some(Some(*found)),
+            None => ack.offset.is_none_or(|told| told < log.unseen_below).then_some(None),
+        }
+    }
+
+    /// At the end: what was acknowledged is committed.
+    pub fn all_acked(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        for ack in open.into_iter().filter(|ack| self.offset_of(ack).is_none()).collect::<Vec<_>>() {
+            self.accuse(format!("{ack:?} was acknowledged but never committed"));
+        }
+    }
+
+    /// ZooKeeper carried out a write: states of partitions among it are held against the rules, and given.
+    pub fn written(&mut self, zk: &mut Ensemble, request: &Request) -> Vec<Written> {
         match request {
-            Request::Multi(ops) => ops.iter().for_each(|op| self.written(zk, op)),
-            Request::Create2(create) => self.state(zk, &create.path, create.data.as_deref()),
-            Request::SetData(set) => self.state(zk, &set.path, set.data.as_deref()),
-            _ => {}
+            Request::Multi(ops) => ops.iter().flat_map(|op| self.written(zk, op)).collect(),
+            Request::Create2(create) => {
+                self.state(zk, &create.path, create.data.as_deref()).into_iter().collect()
+            }
+            Request::SetData(set) => self.state(zk, &set.path, set.data.as_deref()).into_iter().collect(),
+            _ => Vec::new(),
         }
     }
 
-    fn state(&mut self, zk: &mut Ensemble, path: &str, data: Option<&[u8]>) {
-        let Some((topic, index)) = partition_of(path) else { return };
+    /// A member of an ISR.
+    pub fn in_isr(&mut self, host: i32, key: Key, log: &Arc<Log>) {
+        let Some(canonical) = self.canonical.get(&key) else { return };
+        let (end, own_end) = (canonical.end, log.log_end_offset());
+        if own_end < end {
+            let name = canonical.name.clone();
+            self.accuse(format!(
+                "{name}: broker {host} is in the ISR with a log to {own_end}, but {end} records were committed"
+            ));
+        }
+    }
+
+    fn state(&mut self, zk: &mut Ensemble, path: &str, data: Option<&[u8]>) -> Option<Written> {
+        let (topic, index) = partition_of(path)?;
         let Ok(state) = PartitionState::decode(topic, index, data.unwrap_or_default()) else {
-            return self.accuse(format!("{path}: a state that nobody can read"));
+            self.accuse(format!("{path}: a state that nobody can read"));
+            return None;
         };
+        self.judge(zk, path, (topic, index), &state);
+        let node = zk.peek(&format!("/brokers/topics/{topic}"));
+        let node = node.and_then(|(node, _)| TopicNode::decode(topic, &node).ok())?;
+        let leaving = node.removing_replicas.get(&index).cloned().unwrap_or_default();
+        let isr = state.isr.into_iter().filter(|id| !leaving.contains(id)).collect();
+        Some(Written { topic: topic.to_owned(), partition: index, isr })
+    }
+
+    fn judge(&mut self, zk: &mut Ensemble, path: &str, (topic, index): (&str, i32), state: &PartitionState) {
         let controller_epoch = zk
             .peek("/controller_epoch")
             .and_then(|(data, _)| std::str::from_utf8(&data).ok().and_then(|text| text.parse::<i32>().ok()));

@@ -155,11 +155,16 @@ fn end(world: &mut World) {
         };
         world.oracle.finally(host as i32, &broker);
         for partition in broker.replicas.all() {
+            // One that was away when its partition moved keeps a stray replica, as in Kafka (KAFKA-13972).
+            if !world.replicas_of(&partition.tp).contains(&(host as i32)) {
+                continue;
+            }
             if let Some(log) = partition.lock().log.clone() {
                 ends.push((partition.tp.clone(), host as i32, log.log_end_offset(), log.high_watermark()));
             }
         }
     }
+    world.oracle.all_acked();
     ends.sort();
     for pair in ends.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
         let (one, two) = (&pair[0], &pair[1]);

@@ -22,7 +22,7 @@ use crate::ensemble::Ensemble;
 use crate::faults::{Mend, Swarm};
 use crate::host::{End, Host, Process};
 use crate::network::{Out, PORTS, attach, serve};
-use crate::oracle::Oracle;
+use crate::oracle::{Oracle, Written};
 use crate::store;
 
 /// Brokers.
@@ -33,6 +33,8 @@ pub const REPLICAS: usize = 3;
 pub const BEGIN: i64 = 1_700_000_000_000;
 /// How often a host is driven when nothing arrives for it.
 const TICK_MS: i64 = 25;
+/// Most of a message's time on the wire once all is mended.
+const HEALTHY_MS: i64 = 3;
 const SESSION_MS: i32 = 4_000;
 const BEAT_MS: i64 = 500;
 /// Lines kept for the report of a failure.
@@ -90,7 +92,7 @@ pub enum Event {
     },
     /// A request whose connection is gone, at a proxy that does not know it yet.
     Late {
-        to: usize,
+        to: Address,
         bytes: Bytes,
     },
     Served {
@@ -192,6 +194,7 @@ impl World {
             return;
         }
         let text = format!("{:>7} {}", self.now - BEGIN, line(self));
+        tracing::info!(target: "world", "{text}");
         if let Some(lines) = &mut self.lines {
             lines.push_back(text);
             if lines.len() > LINES {
@@ -211,7 +214,7 @@ impl World {
         if !self.healed && self.random.f64() < self.swarm.spikes {
             return self.random.i64(1..=self.swarm.spike_ms);
         }
-        self.random.i64(1..=self.swarm.delay_ms)
+        self.random.i64(1..=if self.healed { HEALTHY_MS } else { self.swarm.delay_ms })
     }
 
     fn address(&self, host: usize) -> Address {
@@ -267,7 +270,7 @@ impl World {
     /// For a process that is gone. A proxy on the way may hand a request to the next one.
     fn undelivered(&mut self, event: Event) {
         if let Event::Frame { conn, bytes } = event {
-            let Some(to) = self.conns.get(&conn).map(|conn| conn.to.0) else { return };
+            let Some(to) = self.conns.get(&conn).map(|conn| conn.to) else { return };
             if self.swarm.proxy {
                 let pause = self.random.i64(1..6_000);
                 self.at(self.now + pause, Event::Late { to, bytes });
@@ -328,10 +331,7 @@ impl World {
                 Some(to.0)
             }
             Event::Frame { conn, bytes } => self.frame(conn, bytes),
-            Event::Late { to, bytes } => {
-                self.note(|_| format!("a late request reaches broker {to}"));
-                (!self.hosts[to].paused && self.accept(to, 0, bytes)).then_some(to)
-            }
+            Event::Late { to, bytes } => self.late(to, bytes),
             Event::Served { conn, bytes } => self.served(conn, bytes),
             Event::Break { conn } => self.conns.remove(&conn).map(|conn| conn.from.0),
             Event::DialLost(_) => None,
@@ -362,6 +362,7 @@ impl World {
     fn drive(&mut self, host: usize) {
         let now = self.now;
         let paused = self.hosts[host].paused;
+        let _where_and_when = tracing::info_span!("at", ms = now - BEGIN, host).entered();
         let Some(process) = self.hosts[host].process.as_mut().filter(|_| !paused) else { return };
         process.drive(now);
         let (mut out, ended) = (process.outbox.drain(), process.status.ended());
@@ -375,11 +376,12 @@ impl World {
         }
         if let Some(broker) = self.hosts[host].broker().cloned() {
             let id = self.hosts[host].id;
-            self.oracle.look(id, &broker);
+            let moved = self.oracle.look(id, &broker);
+            moved.into_iter().for_each(|partition| self.look_at_isr(&partition));
         }
         for ack in self.told.acks() {
             self.mix(ack.offset.unwrap_or(-1) as u64);
-            self.oracle.acked(&ack);
+            self.oracle.acked(ack);
         }
         let troubles = self.told.troubles();
         self.oracle.violations.extend(troubles);
@@ -413,11 +415,15 @@ impl World {
                 let is_lost = !self.healed && self.random.f64() < self.swarm.loss;
                 let Some(line) = self.conns.get_mut(&conn) else { return };
                 line.up = line.up.max(when);
-                let when = line.up;
-                match is_lost {
-                    true => self.at(when, Event::Break { conn }),
-                    false => self.at(when, Event::Frame { conn, bytes }),
+                let (when, to) = (line.up, line.to);
+                if is_lost {
+                    return self.at(when, Event::Break { conn });
                 }
+                if self.swarm.proxy && !self.healed && is_control(&bytes) {
+                    let pause = self.random.i64(500..9_000);
+                    self.at(self.now + pause, Event::Late { to, bytes: bytes.clone() });
+                }
+                self.at(when, Event::Frame { conn, bytes });
             }
             Out::Hangup { conn } => drop(self.conns.remove(&conn)),
             Out::Served { conn, bytes } => {
@@ -462,7 +468,8 @@ impl World {
                 format!("zk {} {} {}", from.0, if refused { "REFUSED" } else { "ok" }, shown(request))
             });
             if !refused {
-                self.oracle.written(&mut self.zk, request);
+                let written = self.oracle.written(&mut self.zk, request);
+                written.into_iter().for_each(|state| self.look_at_isr(&state));
             }
         }
         self.tell(fired);
@@ -474,6 +481,25 @@ impl World {
         host.zk_down = host.zk_down.max(self.now + delay);
         let when = host.zk_down;
         self.at(when, Event::ZkAnswer { to: from, watcher, result, answer });
+    }
+
+    /// Who is in an ISR has all that is committed: at the moment at which it is written, too. After a power loss a broker
+    /// is in the ISR without, until the controller knows (R9); those seeds are judged by what is lost.
+    fn look_at_isr(&mut self, state: &Written) {
+        if self.swarm.has_power_losses() {
+            return;
+        }
+        for id in &state.isr {
+            let Some(broker) = self.hosts.get(*id as usize).and_then(Host::broker) else { continue };
+            let Some(partition) = broker.replicas.partition(&state.topic, state.partition) else { continue };
+            let (log, topic_id) = {
+                let state = partition.lock();
+                (state.log.clone(), state.topic_id)
+            };
+            if let Some(log) = log {
+                self.oracle.in_isr(*id, (topic_id, state.partition), &log);
+            }
+        }
     }
 
     /// Tells the watchers, each on its connection, in order with its answers.
@@ -596,6 +622,21 @@ impl World {
         if self.accept(to, conn, bytes) { Some(to) } else { None }
     }
 
+    /// A proxy hands over what it kept, a second time. Only a later life of the process hears of it: this is how
+    /// requests meant for an earlier one arrive (KIP-380).
+    fn late(&mut self, (to, life): Address, bytes: Bytes) -> Option<usize> {
+        if self.healed || self.hosts[to].life == life && self.hosts[to].broker().is_some() {
+            return None;
+        }
+        if self.hosts[to].paused || self.hosts[to].broker().is_none() {
+            let pause = self.random.i64(200..2_000);
+            self.at(self.now + pause, Event::Late { to: (to, life), bytes });
+            return None;
+        }
+        self.note(|_| format!("a late request reaches broker {to}"));
+        self.accept(to, 0, bytes).then_some(to)
+    }
+
     /// What meets a cut either breaks its connection or arrives after the cut is mended.
     fn stuck(&mut self, conn: u64, way: (usize, usize), again: impl FnOnce(&World) -> Event) {
         let pause = self.random.i64(100..4_000);
@@ -694,6 +735,11 @@ impl World {
             self.at(self.now + pause, event);
         }
     }
+}
+
+/// LeaderAndIsr, StopReplica, UpdateMetadata.
+fn is_control(frame: &Bytes) -> bool {
+    frame.first_chunk::<2>().is_some_and(|key| (4..=6).contains(&i16::from_be_bytes(*key)))
 }
 
 fn named(key: i16) -> String {
