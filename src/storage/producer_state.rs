@@ -487,7 +487,8 @@ fn find_duplicate(producer: &Producer, batch: &BatchInfo) -> Option<Admit> {
     let same = |known: &&Retained| {
         known.last_sequence == batch.last_sequence && known.first_sequence() == batch.base_sequence
     };
-    producer.batches().iter().find(same).map(|known| Admit::Duplicate {
+    // The newest first: an older one may be of a tail that the leader never had and that its log start has passed since.
+    producer.batches().iter().rfind(same).map(|known| Admit::Duplicate {
         base_offset: known.last_offset.saturating_sub(known.offset_delta.into()),
         last_offset: known.last_offset,
         timestamp: known.timestamp,
