@@ -20,3 +20,4 @@ mod sample;
 mod storage;
 mod trouble;
 mod two_brokers;
+mod wishes;
