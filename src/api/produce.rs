@@ -202,14 +202,17 @@ fn point_to_leaders(broker: &Broker, call: &Call<'_>, response: &mut ProduceResp
             if answer.error_code != ErrorCode::NotLeaderOrFollower.code() {
                 continue;
             }
-            let Some(partition) = image.partition(&topic.name, answer.index) else { continue };
-            answer.current_leader = LeaderIdAndEpoch {
-                leader_id: partition.leader,
-                leader_epoch: partition.leader_epoch,
-                ..Default::default()
+            // This broker's own replica hears of a new leader before the metadata do (`KafkaApis.getCurrentLeader`).
+            let own = broker.replicas.partition(&topic.name, answer.index).map(|replica| replica.leader());
+            let told = || image.partition(&topic.name, answer.index).map(|it| (it.leader, it.leader_epoch));
+            let Some((leader_id, leader_epoch)) =
+                own.filter(|(leader, _)| *leader != broker.id).or_else(told)
+            else {
+                continue;
             };
-            if !leaders.contains(&partition.leader) {
-                leaders.push(partition.leader);
+            answer.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch, ..Default::default() };
+            if !leaders.contains(&leader_id) {
+                leaders.push(leader_id);
             }
         }
     }

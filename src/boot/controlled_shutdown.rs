@@ -9,8 +9,12 @@ use crate::membership::controller_line::ControllerLine;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::ControlledShutdownRequest;
 
-/// How long a controller that leaves waits for its brokers to have heard of it.
+/// How long it waits for brokers, itself included, to have heard of what the controller decided.
 const HEARD: Duration = Duration::from_secs(2);
+/// How often it looks whether that has happened.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How long clients of what it led may still ask it.
+const CLIENTS_HEAR: Duration = Duration::from_millis(500);
 /// Highest version of the request.
 const NEWEST: i16 = 3;
 
@@ -23,9 +27,10 @@ pub async fn leave(broker: &Arc<Broker>) {
     let pause = Duration::from_millis(settings.number("controlled.shutdown.retry.backoff.ms").max(0) as u64);
     let tries = settings.number("controlled.shutdown.max.retries").max(1);
     let mut line = ControllerLine::new(broker.controller_line.clone());
+    let had_clients = broker.replicas.led_for_others() > 0;
     for attempt in 1..=tries {
         match ask(broker, &mut line).await {
-            Ok(()) => return broker.controller.quiet(HEARD).await,
+            Ok(()) => return let_go(broker, had_clients).await,
             Err(why) if attempt == tries => {
                 tracing::warn!(
                     why,
@@ -42,6 +47,22 @@ pub async fn leave(broker: &Arc<Broker>) {
                 tokio::time::sleep(pause).await;
             }
         }
+    }
+}
+
+/// Waits until the brokers have heard who leads now, this one included, and its clients too: a client that is told so goes
+/// to the new leader at once, one whose connection is closed asks around first.
+async fn let_go(broker: &Broker, had_clients: bool) {
+    broker.controller.quiet(HEARD).await;
+    let heard = async {
+        while broker.replicas.led_for_others() > 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    // One that is in no ISR with others keeps its leaderships.
+    let _in_time = tokio::time::timeout(HEARD, heard).await;
+    if had_clients {
+        tokio::time::sleep(CLIENTS_HEAR).await;
     }
 }
 

@@ -171,6 +171,15 @@ impl ReplicaManager {
         marks.collect()
     }
 
+    /// Partitions that this broker leads and others follow: what it can hand over.
+    pub fn led_for_others(&self) -> usize {
+        let leads = |partition: &&Arc<Partition>| {
+            let leadership = &partition.lock().leadership;
+            leadership.role == Role::Leader && leadership.replicas.len() > 1
+        };
+        self.all().iter().filter(leads).count()
+    }
+
     /// Partitions that this broker leads.
     pub fn leader_count(&self) -> usize {
         self.all().iter().filter(|partition| partition.lock().leadership.role == Role::Leader).count()

@@ -123,6 +123,8 @@ pub(super) struct State {
     pub cut_is_dirty: bool,
     /// Rung when this log's directory fails.
     pub failures: Arc<DirFailures>,
+    /// The last write found no room.
+    pub is_full: bool,
     /// Counts truncations: a sync that ran beside one proves nothing.
     pub truncations: u64,
 }
@@ -164,6 +166,7 @@ impl Log {
             is_new: true,
             cut_is_dirty: false,
             failures: context.failures.clone(),
+            is_full: false,
             truncations: 0,
         };
         Ok(Log::from_state(context, partition, config, state))

@@ -320,6 +320,7 @@ impl Loading<'_> {
             is_new: !request.is_clean && request.recovery_point == 0,
             cut_is_dirty: self.recovered_from != i64::MAX,
             failures: request.context.failures.clone(),
+            is_full: false,
             truncations: 0,
         };
         state.set_high_watermark(log_start_offset);

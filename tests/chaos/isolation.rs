@@ -10,12 +10,19 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::Ordering;
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::nodes;
 use crate::process::failed;
+use crate::run::INTERRUPTED;
 
 /// Networks have one set of names on a machine.
 const LOCK: &str = "/run/lock/ottla-chaos.lock";
+/// For the inner half to end by itself.
+const PATIENCE: Duration = Duration::from_secs(5);
+const STEP: Duration = Duration::from_millis(100);
 /// Tells the inner half what it is.
 pub const INSIDE: &str = "--inside";
 
@@ -70,7 +77,22 @@ fn inner() -> io::Result<ExitCode> {
     ]);
     command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
     command.arg(std::env::current_exe()?).args(std::env::args_os().skip(1)).arg(INSIDE);
-    let status = command.status().map_err(|error| failed(format!("cannot start the inner half: {error}")))?;
+    let mut child =
+        command.spawn().map_err(|error| failed(format!("cannot start the inner half: {error}")))?;
+    let mut patience = PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        sleep(STEP);
+        // Ctrl-C reaches both halves, SIGTERM this one alone: the other is then killed, and all of its world.
+        if INTERRUPTED.load(Ordering::Relaxed) {
+            patience = patience.saturating_sub(STEP);
+            if patience.is_zero() {
+                child.kill()?;
+            }
+        }
+    };
     Ok(match status.code() {
         Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         None => ExitCode::FAILURE,

@@ -24,3 +24,4 @@ mod sample;
 mod storage;
 mod trouble;
 mod two_brokers;
+mod wishes;

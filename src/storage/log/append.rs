@@ -14,7 +14,7 @@ use crate::storage::append_error::AppendError;
 use crate::storage::log_config::LogConfig;
 use crate::storage::log_error::LogError;
 use crate::storage::producer_batch::producer_batch;
-use crate::storage::producer_state::{Admit, BatchInfo, Origin};
+use crate::storage::producer_state::{Admit, BatchInfo, Origin, ProducerError};
 use crate::storage::segment::{Chunk, WriteFault};
 use crate::storage::txn_index::AbortedTxn;
 use crate::storage::validate::{self, CheckedRecords};
@@ -177,7 +177,7 @@ impl Log {
         Ok(info)
     }
 
-    /// Admits, writes with one write, and applies.
+    /// Writes a chunk, and remembers whether there was room for it.
     #[allow(clippy::too_many_arguments)]
     fn append_chunk(
         &self,
@@ -189,11 +189,39 @@ impl Log {
         now: Timestamp,
         info: &mut AppendInfo,
     ) -> Result<(), AppendError> {
+        let written = self.write_chunk(state, config, incoming, slices, origin, now, info);
+        match &written {
+            Ok(()) if info.is_duplicate => {}
+            Ok(()) => state.is_full = false,
+            Err(AppendError::Log(LogError::NoSpace(_))) => state.is_full = true,
+            Err(_) => {}
+        }
+        written
+    }
+
+    /// Admits, writes with one write, and applies.
+    #[allow(clippy::too_many_arguments)]
+    fn write_chunk(
+        &self,
+        state: &mut State,
+        config: &LogConfig,
+        incoming: &[Incoming],
+        slices: &[IoSlice<'_>],
+        origin: Origin,
+        now: Timestamp,
+        info: &mut AppendInfo,
+    ) -> Result<(), AppendError> {
         let (Some(first), Some(last)) = (incoming.first(), incoming.last()) else { return Ok(()) };
         for batch in incoming.iter().filter_map(|batch| batch.producer.as_ref()) {
-            if let Admit::Duplicate { base_offset, last_offset, timestamp } =
-                state.producers.admit(origin, batch)?
-            {
+            let admitted = match state.producers.admit(origin, batch) {
+                // The batch before it found no room and will be sent again; this one only comes too early. Told that it
+                // is out of order, librdkafka would begin a new epoch and send again what other logs have already.
+                Err(ProducerError::OutOfOrderSequence { .. }) if state.is_full => {
+                    return Err(LogError::NoSpace(std::io::ErrorKind::StorageFull.into()).into());
+                }
+                admitted => admitted?,
+            };
+            if let Admit::Duplicate { base_offset, last_offset, timestamp } = admitted {
                 info.set_duplicate(base_offset, last_offset, timestamp);
                 return Ok(());
             }

@@ -392,6 +392,34 @@ fn a_full_disk_refuses_appends_and_keeps_the_rest() {
 }
 
 #[test]
+fn what_follows_a_batch_that_found_no_room_is_not_out_of_order() {
+    let (fs, log) = new_log(LogConfig::default());
+    let of = |sequence: i32| {
+        let options = BatchOptions {
+            producer_id: 7,
+            producer_epoch: 0,
+            base_sequence: sequence,
+            ..BatchOptions::default()
+        };
+        batch(options, &[1; 200], Some(b"k"))
+    };
+    lead(&log, &of(0)).unwrap();
+    fs.limit_space(Some(0));
+    // As a client sends them: the next ones do not wait for the answer to the first.
+    for sequence in [200, 400, 600] {
+        let error = lead(&log, &of(sequence)).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::KafkaStorageError, "{sequence}: {error}");
+    }
+    assert!(lead(&log, &of(0)).unwrap().is_duplicate, "what is there is there");
+    assert_eq!(lead(&log, &of(400)).unwrap_err().code(), ErrorCode::KafkaStorageError);
+    fs.limit_space(None);
+    for sequence in [200, 400, 600] {
+        assert_eq!(lead(&log, &of(sequence)).unwrap().first_offset, i64::from(sequence));
+    }
+    assert_eq!(lead(&log, &of(1_000)).unwrap_err().code(), ErrorCode::OutOfOrderSequenceNumber);
+}
+
+#[test]
 fn a_close_or_roll_opens_the_batches_only_where_the_file_may_be_too_long() {
     let opens = |config: LogConfig, refused: bool, seal: fn(&Log) -> Result<(), LogError>| {
         let (fs, log) = new_log(config);
