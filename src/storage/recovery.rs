@@ -107,13 +107,11 @@ impl Loading<'_> {
         if !self.names.has(PARTITION_METADATA_FILE) {
             return Ok(None);
         }
-        // A log that was begun anew at some offset is "flushed" up to there without a sync.
-        let first = self.names.logs().first().copied().unwrap_or(i64::MAX);
         match partition_metadata::read(self.fs(), self.dir()) {
             Err(error)
                 if error.kind() == io::ErrorKind::InvalidData
                     && !self.request.is_clean
-                    && self.request.recovery_point <= first =>
+                    && self.request.recovery_point == 0 =>
             {
                 tracing::warn!(%error, "half-written topic id dropped");
                 self.fs().remove_file(&self.dir().join(PARTITION_METADATA_FILE))?;

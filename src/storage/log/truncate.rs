@@ -100,7 +100,8 @@ impl Log {
         state.dir_is_dirty = true;
         state.log_end_offset = offset;
         state.log_start_offset = offset;
-        state.flushed_offset = offset;
+        // Nothing of a log is on disk before its directory is: its topic id may still go with the power.
+        state.flushed_offset = if state.is_new { 0 } else { offset };
         state.indexes_flushed_to = offset;
         let cleared = state.epochs.clear().and_then(|()| self.drop_snapshots(state, |_| true));
         cleared.map_err(|error| state.fence(error))?;
