@@ -47,7 +47,7 @@ const ROOMS: &[&str] = &[
 ];
 
 /// The same for the ZooKeeper crate.
-const ZK_ROOMS: &[&str] = &["jute", "znode", "tree", "server", "store", "kafka"];
+const ZK_ROOMS: &[&str] = &["bugs", "jute", "znode", "tree", "server", "store", "kafka"];
 
 /// Folders and files without clock, socket, file or chance inside.
 const PURE: &[&str] = &[
