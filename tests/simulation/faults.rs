@@ -152,7 +152,11 @@ impl World {
             return;
         }
         let kind = self.swarm.kinds[self.random.usize(0..self.swarm.kinds.len())];
-        let host = self.random.usize(1..=BROKERS);
+        let mut host = self.random.usize(1..=BROKERS);
+        // What was stopped in order and started again is the most likely to trust its disk too much.
+        if let (Kind::Power, Some(stopped), true) = (kind, self.last_stopped, self.random.bool()) {
+            host = stopped;
+        }
         let lasts = match self.random.u8(0..4) {
             0 => self.random.i64(10..500),
             1 => self.random.i64(500..3_000),
@@ -229,6 +233,7 @@ impl World {
         }
         if let Some(process) = self.hosts[host].process.as_mut().filter(|process| !process.leaving) {
             process.leaving = true;
+            self.last_stopped = Some(host);
             process.status.leave.notify_one();
         }
     }

@@ -12,6 +12,7 @@ use ottla::protocol::ids::{TopicPartition, Uuid};
 use ottla::protocol::records::view::batches;
 use ottla::replication::partition::Role;
 use ottla::storage::log::{Bound, Log};
+use ottla::storage::log_error::LogError;
 use ottla_zk::jute::Request;
 use ottla_zk::znode::partition::PartitionState;
 use ottla_zk::znode::topic::TopicNode;
@@ -211,11 +212,16 @@ impl Oracle {
             (canonical.end, canonical.unseen_below) = (start, start);
         }
         while next < to {
-            let Ok(slice) = log.read(next, STEP, Bound::LogEnd, true) else { return };
+            let slice = match log.read(next, STEP, Bound::LogEnd, true) {
+                Ok(slice) => slice,
+                // Its directory failed; the broker is about to end.
+                Err(LogError::Closed | LogError::Fenced(_)) => return,
+                Err(error) => return self.accuse(format!("{what}: offset {next} cannot be read: {error}")),
+            };
             let Some(region) = slice.region else { return };
             let mut bytes = vec![0; region.len];
-            if region.file.read_exact_at(&mut bytes, region.position).is_err() {
-                return;
+            if let Err(error) = region.file.read_exact_at(&mut bytes, region.position) {
+                return self.accuse(format!("{what}: offset {next} cannot be read: {error}"));
             }
             let begun = next;
             for view in batches(&bytes).map_while(Result::ok) {
@@ -226,6 +232,10 @@ impl Oracle {
                     return;
                 }
                 let Some(header) = view.v2() else { continue };
+                if let Err(error) = view.verify_crc() {
+                    return self
+                        .accuse(format!("{what}: the batch at {} is damaged: {error}", view.base_offset()));
+                }
                 let batch = Batch {
                     last_offset: view.last_offset(),
                     producer_id: header.producer_id,

@@ -139,6 +139,8 @@ pub struct World {
     /// Hosts that cannot reach ZooKeeper.
     pub zk_cuts: BTreeSet<usize>,
     pub zk_is_down: bool,
+    /// The broker that was last stopped in order.
+    pub last_stopped: Option<usize>,
     /// Faults are over.
     pub healed: bool,
     pub oracle: Oracle,
@@ -172,6 +174,7 @@ impl World {
             cuts: BTreeMap::new(),
             zk_cuts: BTreeSet::new(),
             zk_is_down: false,
+            last_stopped: None,
             healed: false,
             oracle: Oracle::default(),
             told: Arc::default(),

@@ -1,4 +1,4 @@
-//! Historic bugs, put back one at a time for one thread, to show that the simulation finds them.
+//! Historic bugs, put back one at a time, to show that the simulation finds them.
 //!
 //! Without the feature `historic-bugs`, which no release is built with, every question here is answered with a constant no.
 
@@ -33,21 +33,21 @@ pub const ALL: [Bug; 10] =
 
 #[cfg(feature = "historic-bugs")]
 mod switch {
-    use super::Bug;
-    use std::cell::Cell;
+    use super::{ALL, Bug};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    thread_local! {
-        static BACK: Cell<Option<Bug>> = const { Cell::new(None) };
-    }
+    /// Place in [`ALL`]; beyond it for none.
+    static BACK: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-    /// Puts a bug back for this thread, in the place of another.
+    /// Puts a bug back in the place of another, for the whole process: logs are loaded on threads of their own.
     pub fn put_back(bug: Option<Bug>) {
-        BACK.set(bug);
+        let place = bug.and_then(|bug| ALL.iter().position(|other| *other == bug));
+        BACK.store(place.unwrap_or(usize::MAX), Ordering::SeqCst);
     }
 
     /// Whether this bug is back.
     pub fn is_back(bug: Bug) -> bool {
-        BACK.get() == Some(bug)
+        ALL.get(BACK.load(Ordering::SeqCst)) == Some(&bug)
     }
 }
 
