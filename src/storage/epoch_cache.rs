@@ -146,6 +146,13 @@ impl EpochCache {
         self.write(entries)
     }
 
+    /// Puts entries before all others; the first known one begins earlier if they end in its epoch.
+    pub fn prepend(&mut self, mut entries: Vec<EpochEntry>) -> io::Result<()> {
+        let Some(last) = entries.last().copied() else { return Ok(()) };
+        entries.extend(self.entries.iter().filter(|known| known.epoch > last.epoch));
+        self.write(entries)
+    }
+
     /// Drops all entries.
     pub fn clear(&mut self) -> io::Result<()> {
         if self.entries.is_empty() {
@@ -215,6 +222,17 @@ mod tests {
         disk.limit_space(None);
         cache.assign(2, 5).unwrap();
         assert_eq!(pairs(&EpochCache::load(fs, PATH.into()).unwrap()), [(1, 0), (2, 5)]);
+    }
+
+    #[test]
+    fn entries_can_be_put_before_all_others() {
+        let entry = |epoch, start_offset| EpochEntry { epoch, start_offset };
+        let (_, mut cache) = cache(&[(5, 20), (7, 30)]);
+        cache.prepend(Vec::new()).unwrap();
+        cache.prepend(vec![entry(2, 3), entry(5, 12)]).unwrap();
+        assert_eq!(pairs(&cache), [(2, 3), (5, 12), (7, 30)]);
+        cache.prepend(vec![entry(1, 0)]).unwrap();
+        assert_eq!(pairs(&cache), [(1, 0), (2, 3), (5, 12), (7, 30)]);
     }
 
     #[test]

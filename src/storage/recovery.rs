@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::batch_scan::BatchScan;
-use super::epoch_cache::{EPOCH_FILE, EpochCache};
+use super::epoch_cache::{EPOCH_FILE, EpochCache, EpochEntry};
 use super::fs::Fs;
 use super::log::{Health, Log, LogContext, State};
 use super::log_config::LogConfig;
@@ -165,6 +165,27 @@ impl Loading<'_> {
         Ok(())
     }
 
+    /// The epochs of batches below the first known one. A log start that was raised took their entries with it; after a
+    /// crash the log may start lower again, and a follower that has left it down there must still be noticed.
+    fn learn_first_epochs(&mut self, log_start_offset: i64) -> io::Result<()> {
+        let known = self.epochs.earliest().filter(|known| known.start_offset > log_start_offset);
+        let Some(known) = known.filter(|_| !self.request.is_clean) else { return Ok(()) };
+        let mut found: Vec<EpochEntry> = Vec::new();
+        for segment in self.segments.all().iter().take_while(|s| s.base_offset() < known.start_offset) {
+            let mut scan = BatchScan::new(segment.file()?, 0, segment.size());
+            while let Some(batch) =
+                scan.next_batch()?.filter(|batch| batch.base_offset() < known.start_offset)
+            {
+                let (epoch, start_offset) = (batch.leader_epoch(), batch.base_offset().max(log_start_offset));
+                let is_next = found.last().is_none_or(|last| epoch > last.epoch);
+                if is_next && (0..=known.epoch).contains(&epoch) && batch.last_offset() >= log_start_offset {
+                    found.push(EpochEntry { epoch, start_offset });
+                }
+            }
+        }
+        self.epochs.prepend(found)
+    }
+
     /// After a clean stop: the end of the log, from the last index entry on. What turns out damaged all the same
     /// is recovered.
     fn find_end(&mut self) -> io::Result<()> {
@@ -297,6 +318,7 @@ impl Loading<'_> {
         // and a sync for every partition that was led without being written to.
         self.epochs.truncate_from_end(end.saturating_add(1))?;
         self.epochs.truncate_from_start(log_start_offset)?;
+        self.learn_first_epochs(log_start_offset)?;
         let producers = self.load_producers(log_start_offset)?;
         let mut state = State {
             dir: request.dir.clone(),

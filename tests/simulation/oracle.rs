@@ -70,6 +70,8 @@ pub struct Written {
     pub topic: String,
     pub partition: i32,
     pub isr: Vec<i32>,
+    /// The leader's high watermark; a leader whose time is over does not know what others committed.
+    pub mark: Option<i64>,
 }
 
 /// See the module.
@@ -124,7 +126,7 @@ impl Oracle {
                 self.look_at(host, key, &partition.tp, &log, leads, epoch);
                 if leads && before != Some(log.high_watermark()) {
                     let (topic, partition) = (partition.tp.topic.to_string(), partition.tp.partition);
-                    moved.push(Written { topic, partition, isr });
+                    moved.push(Written { topic, partition, isr, mark: Some(log.high_watermark()) });
                 }
             }
         }
@@ -242,7 +244,7 @@ impl Oracle {
                     base_sequence: header.base_sequence,
                     crc: header.crc,
                 };
-                if let Some(violation) = self.learn(key, view.base_offset(), batch, what) {
+                if let Some(violation) = self.learn(key, view.base_offset(), batch, start, what) {
                     return self.accuse(violation);
                 }
                 next = view.next_offset();
@@ -253,7 +255,9 @@ impl Oracle {
         }
     }
 
-    fn learn(&mut self, key: Key, offset: i64, batch: Batch, what: &str) -> Option<String> {
+    /// `start` is where the log starts: retention takes what is known of a producer together with its last batch, on a
+    /// replica that began anew, and so may its earlier batch come again.
+    fn learn(&mut self, key: Key, offset: i64, batch: Batch, start: i64, what: &str) -> Option<String> {
         let canonical = self.canonical.entry(key).or_default();
         if let Some(known) = canonical.batches.get(&offset) {
             return (*known != batch)
@@ -268,7 +272,7 @@ impl Oracle {
         canonical.end = batch.last_offset + 1;
         canonical.batches.insert(offset, batch);
         let sequence = (batch.producer_id, batch.base_sequence);
-        let earlier = canonical.sequences.insert(sequence, offset)?;
+        let earlier = canonical.sequences.insert(sequence, offset).filter(|earlier| *earlier >= start)?;
         Some(format!("{what}: batch {sequence:?} is at {earlier} and again at {offset}"))
     }
 
@@ -316,9 +320,9 @@ impl Oracle {
     }
 
     /// A member of an ISR.
-    pub fn in_isr(&mut self, host: i32, key: Key, log: &Arc<Log>) {
+    pub fn in_isr(&mut self, host: i32, key: Key, log: &Arc<Log>, mark: Option<i64>) {
         let Some(canonical) = self.canonical.get(&key) else { return };
-        let (end, own_end) = (canonical.end, log.log_end_offset());
+        let (end, own_end) = (mark.unwrap_or(canonical.end), log.log_end_offset());
         if own_end < end {
             let name = canonical.name.clone();
             self.accuse(format!(
@@ -338,7 +342,7 @@ impl Oracle {
         let node = node.and_then(|(node, _)| TopicNode::decode(topic, &node).ok())?;
         let leaving = node.removing_replicas.get(&index).cloned().unwrap_or_default();
         let isr = state.isr.into_iter().filter(|id| !leaving.contains(id)).collect();
-        Some(Written { topic: topic.to_owned(), partition: index, isr })
+        Some(Written { topic: topic.to_owned(), partition: index, isr, mark: None })
     }
 
     fn judge(&mut self, zk: &mut Ensemble, path: &str, (topic, index): (&str, i32), state: &PartitionState) {

@@ -52,19 +52,21 @@ impl World {
 
     /// Who is in an ISR has all that is committed: at the moment at which it is written, too. After a power loss a broker
     /// is in the ISR without, until the controller knows (R9); those seeds are judged by what is lost.
-    pub(super) fn look_at_isr(&mut self, state: &Written) {
+    pub(super) fn look_at_isr(&mut self, written: &Written) {
         if self.swarm.has_power_losses() {
             return;
         }
-        for id in &state.isr {
+        for id in &written.isr {
             let Some(broker) = self.hosts.get(*id as usize).and_then(Host::broker) else { continue };
-            let Some(partition) = broker.replicas.partition(&state.topic, state.partition) else { continue };
+            let Some(partition) = broker.replicas.partition(&written.topic, written.partition) else {
+                continue;
+            };
             let (log, topic_id) = {
                 let state = partition.lock();
                 (state.log.clone(), state.topic_id)
             };
             if let Some(log) = log {
-                self.oracle.in_isr(*id, (topic_id, state.partition), &log);
+                self.oracle.in_isr(*id, (topic_id, written.partition), &log, written.mark);
             }
         }
     }
