@@ -119,6 +119,7 @@ async fn run(job: &'static Job, broker: Arc<Broker>, mut stop: Stop) {
     let mut wait = if job.delayed { broker.config.ms(INITIAL_DELAY) } else { every };
     loop {
         tokio::select! {
+            biased;
             () = stop.requested() => return,
             () = tokio::time::sleep(wait) => {}
         }
@@ -144,6 +145,7 @@ pub fn watch_dirs(broker: &Arc<Broker>, stop: &Stop) {
     tokio::spawn(async move {
         loop {
             tokio::select! {
+                biased;
                 () = stop.requested() => return,
                 Some((dir, error)) = failed.recv() => broker.log_dir_failed(&dir, &error).await,
             }
@@ -162,6 +164,7 @@ async fn expire_offsets(broker: Arc<Broker>, mut stop: Stop) {
     let every = broker.config.ms("offsets.retention.check.interval.ms").max(Duration::from_millis(1));
     loop {
         tokio::select! {
+            biased;
             () = stop.requested() => return,
             () = tokio::time::sleep(every) => {}
         }

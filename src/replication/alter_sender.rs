@@ -27,6 +27,7 @@ pub async fn run(
     let mut told: Option<tokio::time::Instant> = None;
     loop {
         tokio::select! {
+            biased;
             () = stop.requested() => return,
             () = replicas.context.alters.news() => {}
         }
@@ -36,6 +37,7 @@ pub async fn run(
                 break;
             }
             let sent = tokio::select! {
+                biased;
                 () = stop.requested() => return,
                 sent = send(&replicas, &mut line, broker_epoch.load(Ordering::SeqCst), asks) => sent,
             };

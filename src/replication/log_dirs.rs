@@ -151,6 +151,7 @@ pub async fn run(replicas: Arc<ReplicaManager>, mut stop: Stop) {
             copied => pause_after(copied, replicas.configs.set_number(RATE)),
         };
         tokio::select! {
+            biased;
             () = stop.requested() => return,
             () = tokio::time::sleep(wait) => {}
         }

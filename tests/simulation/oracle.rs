@@ -53,6 +53,7 @@ struct Canonical {
 struct Seen {
     leads: bool,
     leader_epoch: i32,
+    log_start: i64,
     high_watermark: i64,
     log_end: i64,
     /// Below this its log was held against the canonical one.
@@ -140,6 +141,7 @@ impl Oracle {
         let mut now = Seen {
             leads,
             leader_epoch: epoch,
+            log_start: offsets.log_start_offset,
             high_watermark: offsets.high_watermark,
             log_end: offsets.log_end_offset,
             verified: before.map_or(0, |before| before.verified),
@@ -157,7 +159,7 @@ impl Oracle {
             ));
         }
         if let Some(before) = before {
-            if now.log_end < before.high_watermark {
+            if now.log_end < before.high_watermark && before.log_start < before.high_watermark {
                 let marks = (before.high_watermark, before.log_end, now.log_end);
                 self.accuse(format!("{what}: cut below the high watermark (mark, end, end now: {marks:?})"));
             }

@@ -225,6 +225,7 @@ impl FetcherManager {
             manager.refresh();
             drop(manager);
             tokio::select! {
+                biased;
                 () = stop.requested() => break,
                 changed = changes.changed() => if changed.is_err() { break },
             }

@@ -80,6 +80,7 @@ impl Task {
         let Some(until) = until else { return self.wake.notified().await };
         let pause = Duration::from_millis(until.since_ms(self.now()).max(1) as u64);
         tokio::select! {
+            biased;
             () = self.wake.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
