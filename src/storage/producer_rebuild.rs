@@ -18,7 +18,7 @@ use crate::protocol::records::batch::HEADER_SIZE;
 const MAX_MARKER: usize = 4096;
 
 /// The state of the newest snapshot among `offsets` that can be read, and those that cannot. `None` without
-/// one: the state is then empty at the log start.
+/// one: the state is then empty where the first segment begins.
 pub fn load(
     fs: &Arc<dyn Fs>,
     dir: &Path,
@@ -42,14 +42,10 @@ pub fn load(
     (None, damaged)
 }
 
-/// Applies the batches from the state's end (or `log_start`) up to `end`.
-pub fn replay(
-    state: &mut ProducerState,
-    segments: &[Arc<Segment>],
-    log_start: i64,
-    end: i64,
-) -> io::Result<()> {
-    let from = state.end_offset().max(log_start);
+/// Applies the batches from the state's end up to `end`. Batches below the log start count as long as they are there:
+/// their producers go on from them, and whoever followed the log without a break knows them too.
+pub fn replay(state: &mut ProducerState, segments: &[Arc<Segment>], end: i64) -> io::Result<()> {
+    let from = state.end_offset();
     let first = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
     for segment in segments.iter().skip(first).take_while(|segment| segment.base_offset() < end) {
         let size = segment.size();

@@ -264,9 +264,8 @@ impl Loading<'_> {
         self.drop_snapshots(|offset| offset > base)?;
         let (state, damaged) = self.load_snapshot();
         self.drop_snapshots(|offset| damaged.contains(&offset))?;
-        let start = self.request.log_start_offset.min(base);
         let mut state = state.unwrap_or_else(|| ProducerState::starting_at(0));
-        producer_rebuild::replay(&mut state, before, start, base)?;
+        producer_rebuild::replay(&mut state, before, base)?;
         Ok(state)
     }
 
@@ -319,7 +318,7 @@ impl Loading<'_> {
         self.epochs.truncate_from_end(end.saturating_add(1))?;
         self.epochs.truncate_from_start(log_start_offset)?;
         self.learn_first_epochs(log_start_offset)?;
-        let producers = self.load_producers(log_start_offset)?;
+        let producers = self.load_producers()?;
         let mut state = State {
             dir: request.dir.clone(),
             health: Health::Open,
@@ -352,7 +351,7 @@ impl Loading<'_> {
     }
 
     /// Producers as of the log end.
-    fn load_producers(&mut self, log_start_offset: i64) -> io::Result<ProducerState> {
+    fn load_producers(&mut self) -> io::Result<ProducerState> {
         let end = self.log_end_offset;
         let bases: Vec<i64> = self.segments.all().iter().map(|segment| segment.base_offset()).collect();
         let newest = self.snapshots.iter().copied().filter(|offset| *offset <= end).max();
@@ -366,14 +365,14 @@ impl Loading<'_> {
         match state {
             Some(mut state) => {
                 let segments = self.segments.all();
-                producer_rebuild::replay(&mut state, segments, log_start_offset, end)?;
+                producer_rebuild::replay(&mut state, segments, end)?;
                 Ok(state)
             }
             // A clean stop without snapshots: no producer ever wrote here, or an old release did. No scan.
             None if damaged.is_empty() => Ok(ProducerState::starting_at(end)),
             None => {
-                let mut state = ProducerState::starting_at(log_start_offset);
-                producer_rebuild::replay(&mut state, self.segments.all(), log_start_offset, end)?;
+                let mut state = ProducerState::starting_at(bases.first().copied().unwrap_or(end));
+                producer_rebuild::replay(&mut state, self.segments.all(), end)?;
                 Ok(state)
             }
         }

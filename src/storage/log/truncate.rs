@@ -166,8 +166,9 @@ impl Log {
         let (producers, damaged) =
             producer_rebuild::load(self.fs(), &state.dir, &state.snapshots, now, expiration_ms);
         self.drop_snapshots(state, |offset| damaged.contains(&offset))?;
-        state.producers = producers.unwrap_or_else(|| ProducerState::starting_at(state.log_start_offset));
-        producer_rebuild::replay(&mut state.producers, state.segments.all(), state.log_start_offset, end)
+        let first = state.segments.first().map_or(end, |first| first.base_offset());
+        state.producers = producers.unwrap_or_else(|| ProducerState::starting_at(first));
+        producer_rebuild::replay(&mut state.producers, state.segments.all(), end)
     }
 }
 
