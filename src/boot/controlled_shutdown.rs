@@ -11,6 +11,8 @@ use crate::protocol::messages::ControlledShutdownRequest;
 
 /// How long it waits for brokers, itself included, to have heard of what the controller decided.
 const HEARD: Duration = Duration::from_secs(2);
+/// How long it waits for the controller's answer.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How often it looks whether that has happened.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How long clients of what it led may still ask it.
@@ -26,16 +28,23 @@ pub async fn leave(broker: &Arc<Broker>) {
     }
     let pause = Duration::from_millis(settings.number("controlled.shutdown.retry.backoff.ms").max(0) as u64);
     let tries = settings.number("controlled.shutdown.max.retries").max(1);
-    let mut line = ControllerLine::new(broker.controller_line.clone());
+    let mut settings = broker.controller_line.clone();
+    settings.timeout = settings.timeout.min(ANSWER);
+    let mut line = ControllerLine::new(settings);
     let had_clients = broker.replicas.led_for_others() > 0;
     for attempt in 1..=tries {
-        match ask(broker, &mut line).await {
+        let asked = tokio::time::Instant::now();
+        let answer = ask(broker, &mut line).await;
+        // A controller that says nothing has lost ZooKeeper, most likely: it will not say more the next time.
+        let is_last = attempt == tries || asked.elapsed() >= ANSWER;
+        match answer {
             Ok(()) => return let_go(broker, had_clients).await,
-            Err(why) if attempt == tries => {
+            Err(why) if is_last => {
                 tracing::warn!(
                     why,
                     "stopping without having handed over every leadership; others elect once this broker's session ends"
                 );
+                return;
             }
             Err(why) => {
                 tracing::info!(
