@@ -44,7 +44,6 @@ pub async fn handle(
     let acks = request.acks;
     let timeout = Duration::from_millis(request.timeout_ms.max(0) as u64);
     let (mut response, pending) = append_all(broker, request, &call);
-    point_to_leaders(broker, &call, &mut response);
     if acks == 0 {
         return match first_error(&response) {
             None => Answer::Nothing,
@@ -53,11 +52,16 @@ pub async fn handle(
             }
         };
     }
+    let (version, listener) = (call.version, call.caller.listener.clone());
     if pending.is_empty() {
+        point_to_leaders(broker, version, &listener, &mut response);
         return Answer::Now(response);
     }
+    let broker = broker.clone();
     Answer::Later(Box::pin(async move {
         until_committed(&mut response, pending, timeout).await;
+        // Only now: a partition may have got another leader while its records waited for their replicas.
+        point_to_leaders(&broker, version, &listener, &mut response);
         response
     }))
 }
@@ -191,8 +195,8 @@ fn first_error(response: &ProduceResponse) -> Option<ErrorCode> {
 }
 
 /// v10+: a client that asked the wrong broker learns the right one from the answer (KIP-951).
-fn point_to_leaders(broker: &Broker, call: &Call<'_>, response: &mut ProduceResponse) {
-    if call.version < 10 || first_error(response).is_none() {
+fn point_to_leaders(broker: &Broker, version: i16, listener: &str, response: &mut ProduceResponse) {
+    if version < 10 || first_error(response).is_none() {
         return;
     }
     let image: &Image = &broker.metadata.image();
@@ -220,7 +224,7 @@ fn point_to_leaders(broker: &Broker, call: &Call<'_>, response: &mut ProduceResp
         .into_iter()
         .filter_map(|id| {
             let leader = image.broker(id)?;
-            let endpoint = leader.endpoint(&call.caller.listener)?;
+            let endpoint = leader.endpoint(listener)?;
             Some(NodeEndpoint {
                 node_id: id,
                 host: endpoint.host.to_string(),

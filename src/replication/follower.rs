@@ -78,6 +78,11 @@ fn append(log: &Log, fetched: &Fetched, leader_epoch: i32, now: Timestamp) -> Re
         // Cut or restarted meanwhile: the fetcher learns where the log ends, and asks from there.
         return Ok(false);
     }
+    if has_nothing_to_compare(log, fetched, leader_epoch) {
+        tracing::info!(partition = %log.partition(), offset = fetched.fetch_offset,
+            "the leader's log starts where this one ends, which may have left it before: beginning anew");
+        log.truncate_fully_and_start_at(fetched.fetch_offset, now)?;
+    }
     match log.append_as_follower(&fetched.records, leader_epoch, now) {
         // The leader's log starts inside a batch, and this is the first one that an empty log gets (KAFKA-6975).
         Err(AppendError::UnexpectedOffset { first, last, log_end_offset: end })
@@ -96,6 +101,17 @@ fn append(log: &Log, fetched: &Fetched, leader_epoch: i32, now: Timestamp) -> Re
         log.increment_log_start(fetched.log_start_offset, "the leader's log starts there")?;
     }
     Ok(high_watermark != before.high_watermark)
+}
+
+/// Whether this log may have left its leader's unnoticed: it ends where the leader's starts, so that no epochs were
+/// there to compare, and its last records are of an earlier term and not known to be committed. The records are about to
+/// go anyhow; the producers' sequences that came with them must not stay, or this broker refuses, once it leads, what
+/// follows in the log of the others. (Kafka keeps them.)
+fn has_nothing_to_compare(log: &Log, fetched: &Fetched, leader_epoch: i32) -> bool {
+    let offsets = log.offsets();
+    fetched.log_start_offset >= offsets.log_end_offset
+        && offsets.high_watermark < offsets.log_end_offset
+        && log.latest_epoch().is_none_or(|epoch| epoch < leader_epoch)
 }
 
 fn cut(log: &Log, act: &Act, now: Timestamp) -> Result<(), AppendError> {

@@ -227,6 +227,37 @@ fn a_producers_past_may_be_gone() {
     assert_eq!(own.work(3, fetched(0, batch(options, &["a"]), 0, 0)), ends_at(1, Some(3)));
 }
 
+/// Found by the simulation (seed 302 of its time): records that the leader never had were cut by its raised log start,
+/// and their producer's sequence stayed.
+#[test]
+fn a_log_that_ends_where_its_leaders_starts_may_have_left_it() {
+    let of = |base_sequence, values: &[&str]| {
+        let options = BatchOptions { producer_id: 9, producer_epoch: 0, base_sequence, ..Default::default() };
+        batch(options, values)
+    };
+    let sequence =
+        |replica: &Replica| replica.log.active_producers().first().map(|entry| entry.last_sequence);
+    let replica = Replica::new(2);
+    replica.lead_in(3);
+    replica.append(3, &of(0, &["a", "b", "c"]));
+    // Nobody copied it, and others went on: three records of their own, which they have deleted since.
+    replica.follow_in(1, 4);
+    assert_eq!(replica.work(4, fetched(3, Bytes::new(), 3, 3)), ends_at(3, None));
+    assert_eq!((sequence(&replica), replica.log.log_start_offset()), (None, 3));
+    // What is committed is known to be the leader's, and so is what came in its own term.
+    let known = at(3, 4, &["d"]);
+    assert_eq!(replica.work(4, fetched(3, known, 3, 3)), ends_at(4, Some(4)));
+    let mut written =
+        BatchOptions { producer_id: 9, producer_epoch: 0, base_sequence: 5, ..Default::default() };
+    (written.base_offset, written.partition_leader_epoch) = (4, 4);
+    assert_eq!(replica.work(4, fetched(4, batch(written, &["e"]), 4, 3)), ends_at(5, Some(4)));
+    assert_eq!(replica.work(4, fetched(5, Bytes::new(), 5, 5)), ends_at(5, Some(4)));
+    assert_eq!(sequence(&replica), Some(5));
+    replica.follow_in(1, 5);
+    assert_eq!(replica.work(5, fetched(5, Bytes::new(), 5, 5)), ends_at(5, Some(4)));
+    assert_eq!(sequence(&replica), Some(5));
+}
+
 #[test]
 fn a_restart_moves_every_mark() {
     // KAFKA-9491 (R13).
