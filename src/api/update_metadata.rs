@@ -17,9 +17,14 @@ pub async fn handle(
     if let Err(code) = broker.accept_control(request.broker_epoch, request.controller_epoch) {
         return Answer::Now(UpdateMetadataResponse { error_code: code.code(), ..Default::default() });
     }
+    let before = broker.metadata.image().clone();
     let deleted = broker.metadata.apply(&update::from_request(&request, call.version));
     if !deleted.is_empty() {
         broker.groups.topics_deleted(&deleted);
+    }
+    let now = broker.metadata.image();
+    if before.brokers().any(|known| !now.is_alive(known.id)) {
+        broker.replicas.brokers_gone();
     }
     Answer::Now(UpdateMetadataResponse::default())
 }

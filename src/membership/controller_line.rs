@@ -17,6 +17,9 @@ pub enum LineError {
     /// The metadata names none, or none with the inter-broker listener.
     #[error("no controller is known that has the listener {0}")]
     NoController(String),
+    /// It had not answered when another one became controller.
+    #[error("controller {0} has been replaced")]
+    Replaced(i32),
     /// The connection or the answer.
     #[error("the controller: {0}")]
     Call(#[from] CallError),
@@ -60,11 +63,20 @@ impl ControllerLine {
         highest: i16,
         request: impl FnOnce(i16) -> R,
     ) -> Result<(i16, R::Response), LineError> {
-        let mut open = self.connected().await?;
-        let version = open.connection.choose(R::KEY, &open.versions)?.min(highest);
-        let answer = open.connection.call(version, &request(version), self.settings.timeout).await?;
-        self.open = Some(open);
-        Ok((version, answer))
+        let metadata = self.settings.metadata.clone();
+        let controller = metadata.image().controller_id();
+        let asked = async {
+            let mut open = self.connected(controller).await?;
+            let version = open.connection.choose(R::KEY, &open.versions)?.min(highest);
+            let answer = open.connection.call(version, &request(version), self.settings.timeout).await?;
+            self.open = Some(open);
+            Ok((version, answer))
+        };
+        tokio::select! {
+            biased;
+            answer = asked => answer,
+            () = replaced(&metadata, controller) => Err(LineError::Replaced(controller)),
+        }
     }
 
     /// Drops the connection: who answered is not the controller.
@@ -72,14 +84,13 @@ impl ControllerLine {
         self.open = None;
     }
 
-    async fn connected(&mut self) -> Result<Open, LineError> {
+    async fn connected(&mut self, controller: i32) -> Result<Open, LineError> {
         let LineSettings { metadata, listener, client_id, timeout } = &self.settings;
-        let (controller, host, port) = {
+        let (host, port) = {
             let image = metadata.image();
-            let controller = image.controller_id();
             let endpoint = image.broker(controller).and_then(|broker| broker.endpoint(listener));
             let endpoint = endpoint.ok_or_else(|| LineError::NoController(listener.clone()))?;
-            (controller, endpoint.host.to_string(), u16::try_from(endpoint.port).unwrap_or(0))
+            (endpoint.host.to_string(), u16::try_from(endpoint.port).unwrap_or(0))
         };
         if let Some(open) = self.open.take_if(|open| open.controller == controller) {
             return Ok(open);
@@ -88,4 +99,12 @@ impl ControllerLine {
         let versions = connection.api_versions(*timeout).await?;
         Ok(Open { controller, connection, versions })
     }
+}
+
+/// Resolves when the metadata name another controller: one that is paused or cut off never answers, and what it was asked
+/// must not wait for that as long as a request may take.
+async fn replaced(metadata: &MetadataCache, controller: i32) {
+    let mut changes = metadata.changes();
+    // The sender lives as long as the cache.
+    while metadata.image().controller_id() == controller && changes.changed().await.is_ok() {}
 }

@@ -11,6 +11,9 @@ use crate::protocol::error_code::ErrorCode;
 
 /// Offset of a follower that has not fetched in this term.
 const UNKNOWN: i64 = -1;
+/// A follower that the controller refused to take in is not proposed again for so long: it is stopping, most likely, and
+/// each of its fetches would ask again.
+const REFUSED_MS: i64 = 500;
 
 /// What the leader knows of one follower.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ struct Follower {
     fetched_at_ms: i64,
     /// When it last had all that the leader had; `None` = never in this term.
     caught_up_at_ms: Option<i64>,
+    /// When the controller refused to take it into the ISR, until it fetches [`REFUSED_MS`] later.
+    refused_at_ms: Option<i64>,
 }
 
 impl Follower {
@@ -34,6 +39,7 @@ impl Follower {
             leader_end_at_fetch: UNKNOWN,
             fetched_at_ms: i64::MIN,
             caught_up_at_ms,
+            refused_at_ms: None,
         }
     }
 
@@ -49,6 +55,7 @@ impl Follower {
         self.log_end_offset = at.offset;
         self.leader_end_at_fetch = self.leader_end_at_fetch.max(at.leader_end);
         self.fetched_at_ms = at.now_ms;
+        self.refused_at_ms = self.refused_at_ms.filter(|refused| at.now_ms - refused < REFUSED_MS);
     }
 
     fn is_caught_up(&self, leader_end: i64, now_ms: i64, lag_max_ms: i64) -> bool {
@@ -232,7 +239,8 @@ impl Isr {
         if self.proposed.is_some() || self.committed.contains(&id) {
             return None;
         }
-        let end = self.follower(id)?.log_end_offset;
+        let follower = self.follower(id).filter(|follower| follower.refused_at_ms.is_none())?;
+        let end = follower.log_end_offset;
         let has_come_into_term = end >= self.epoch_start || bugs::is_back(Bug::R7);
         if end < high_watermark || !has_come_into_term {
             return None;
@@ -273,7 +281,7 @@ impl Isr {
 
     /// Takes the controller's answer to `asked` (`Partition.submitAlterPartition`). Codes that mean that the leader's
     /// view is old leave the change standing: the next LeaderAndIsr replaces it.
-    pub fn settle(&mut self, asked: &Proposal, answer: Result<&Agreed, ErrorCode>) -> Settled {
+    pub fn settle(&mut self, asked: &Proposal, answer: Result<&Agreed, ErrorCode>, now_ms: i64) -> Settled {
         if self.proposed.as_ref() != Some(asked) {
             return Settled::Ignored;
         }
@@ -286,8 +294,14 @@ impl Isr {
                 self.proposed = None;
                 Settled::Changed
             }
-            Err(ErrorCode::OperationNotAttempted | ErrorCode::IneligibleReplica) => {
+            Err(code @ (ErrorCode::OperationNotAttempted | ErrorCode::IneligibleReplica)) => {
                 self.proposed = None;
+                let joining = self.followers.iter_mut().filter(|follower| {
+                    asked.isr.contains(&follower.id) && !self.committed.contains(&follower.id)
+                });
+                for follower in joining.filter(|_| code == ErrorCode::IneligibleReplica) {
+                    follower.refused_at_ms = Some(now_ms);
+                }
                 Settled::RolledBack
             }
             Err(
@@ -304,7 +318,8 @@ impl Isr {
     }
 
     /// Where the high watermark belongs: the smallest end of all members of the maximal ISR and of live followers that
-    /// are caught up and will join soon (`Partition.maybeIncrementLeaderHW`). Never a reason to go back.
+    /// are caught up and will join soon (`Partition.maybeIncrementLeaderHW`); one that the controller has refused will
+    /// not. Never a reason to go back.
     pub fn high_watermark(
         &self,
         leader_end: i64,
@@ -318,7 +333,9 @@ impl Isr {
                 continue;
             }
             let counts = self.is_in_maximal(follower.id)
-                || follower.is_caught_up(leader_end, now_ms, lag_max_ms) && is_alive(follower.id);
+                || follower.refused_at_ms.is_none()
+                    && follower.is_caught_up(leader_end, now_ms, lag_max_ms)
+                    && is_alive(follower.id);
             if counts {
                 mark = follower.log_end_offset;
             }

@@ -97,7 +97,7 @@ impl Partition {
                 && context.is_alive(id)
                 && let Some(proposal) = isr.expand(id, mark)
             {
-                tracing::info!(partition = %self.tp, isr = ?proposal.isr, "broker {id} has caught up; asking to take it into the ISR");
+                tracing::debug!(partition = %self.tp, isr = ?proposal.isr, "broker {id} has caught up; asking to take it into the ISR");
                 context.alters.submit(state.ask(self, proposal));
             }
             (follower.end && state.advance_high_watermark(context)) || follower.start
@@ -132,6 +132,13 @@ impl Partition {
         }
     }
 
+    /// A broker has gone: nothing waits for it any more.
+    pub fn forget_the_dead(&self) {
+        if self.lock().advance_high_watermark(&self.context) {
+            self.touch();
+        }
+    }
+
     /// Takes the controller's answer to `ask`, `None` when there was none; whether it is asked again.
     pub fn settle(&self, ask: &Ask, answer: Option<&Answer>) -> bool {
         let context = &self.context;
@@ -147,7 +154,7 @@ impl Partition {
                 Some(Err(code)) => Err(*code),
                 None => Err(ErrorCode::UnknownServerError),
             };
-            match isr.settle(&ask.proposal, answer) {
+            match isr.settle(&ask.proposal, answer, context.clock.steady_ms()) {
                 Settled::Changed => {
                     let (now, epoch) = (isr.committed().to_vec(), isr.partition_epoch());
                     tracing::info!(partition = %self.tp, isr = ?now, "the ISR has changed");
@@ -159,7 +166,8 @@ impl Partition {
                     context.alters.submit(ask.clone());
                 }
                 Settled::RolledBack => {
-                    tracing::info!(partition = %self.tp, ?answer, "the controller refused an ISR; it stays as it was");
+                    tracing::debug!(partition = %self.tp, ?answer, "the controller refused an ISR; it stays as it was");
+                    state.advance_high_watermark(context);
                 }
                 Settled::Ignored => {
                     tracing::debug!(partition = %self.tp, ?answer, "an answer about the ISR changes nothing here");

@@ -143,6 +143,14 @@ impl ReplicaManager {
         }
     }
 
+    /// Brokers have gone: a high watermark that waited for one that was about to join its ISR moves on now, not with the
+    /// next append or the next look for late members.
+    pub fn brokers_gone(&self) {
+        for partition in self.all() {
+            partition.forget_the_dead();
+        }
+    }
+
     /// Hands the controller's answers to the partitions that asked; how many ask again.
     pub fn settle(&self, answers: &[(Ask, Option<Answer>)]) -> usize {
         let again = answers.iter().filter(|(ask, answer)| {

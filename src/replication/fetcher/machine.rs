@@ -407,8 +407,8 @@ impl Machine {
         [delay, held_back].into_iter().flatten().min()
     }
 
+    /// Replication of a partition stops until the controller says more.
     fn fail(&mut self, tp: &TopicPartition, why: String) {
-        tracing::warn!(partition = %tp, why, "replication of this partition stops until the controller says more");
         self.take_out(tp);
         self.failed.insert(tp.clone(), why);
     }

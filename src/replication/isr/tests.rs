@@ -44,7 +44,7 @@ fn a_member_that_lags_leaves_after_the_limit_and_counts_until_the_controller_agr
     assert_eq!(isr.shrink(10, LAG + 1, LAG), None, "one change at a time");
     assert_eq!((mark(&isr, 10, LAG + 1), isr.maximal_len()), (4, 3));
     let agreed = Agreed { isr: vec![1, 2], leader_epoch: 5, partition_epoch: 10 };
-    assert_eq!(isr.settle(&proposal, Ok(&agreed)), Settled::Changed);
+    assert_eq!(isr.settle(&proposal, Ok(&agreed), 0), Settled::Changed);
     assert_eq!((isr.committed(), isr.partition_epoch(), mark(&isr, 10, LAG + 1)), (&[1, 2][..], 10, 10));
 }
 
@@ -72,7 +72,7 @@ fn joining_needs_the_high_watermark_and_the_start_of_the_term() {
     assert_eq!(mark(&isr, 10, 2), 8, "a joining member holds the mark back at once");
     fetch(&mut isr, 3, 10, 10, 3);
     assert!(isr.expand(3, 8).is_none() && !isr.may_expand(3), "one change at a time");
-    assert_eq!(isr.settle(&proposal, Err(ErrorCode::IneligibleReplica)), Settled::RolledBack);
+    assert_eq!(isr.settle(&proposal, Err(ErrorCode::IneligibleReplica), 0), Settled::RolledBack);
     assert_eq!((isr.maximal_len(), isr.proposed()), (1, None));
     assert!(isr.expand(3, 8).is_some());
 }
@@ -91,6 +91,23 @@ fn a_caught_up_follower_outside_the_isr_holds_the_mark_while_it_lives() {
 }
 
 #[test]
+fn a_follower_that_was_refused_holds_nothing_up_and_is_not_proposed_with_each_fetch() {
+    let mut isr = leading(&[1], 0);
+    fetch(&mut isr, 2, 10, 10, 1);
+    let proposal = isr.expand(2, 8).expect("it has everything");
+    assert_eq!(isr.settle(&proposal, Err(ErrorCode::IneligibleReplica), 20), Settled::RolledBack);
+    // It stops: the next records must not wait for it.
+    assert_eq!(mark(&isr, 12, 30), 12);
+    fetch(&mut isr, 2, 12, 12, 20 + REFUSED_MS - 1);
+    assert!(isr.expand(2, 12).is_none());
+    assert_eq!(mark(&isr, 14, 30), 14);
+    // Or it was only late to be known.
+    fetch(&mut isr, 2, 14, 14, 20 + REFUSED_MS);
+    assert_eq!(mark(&isr, 15, 20 + REFUSED_MS), 14, "it will join soon");
+    assert!(isr.expand(2, 14).is_some());
+}
+
+#[test]
 fn answers_that_mean_an_old_view_leave_the_change_standing() {
     let stay = [
         ErrorCode::UnknownTopicOrPartition,
@@ -103,21 +120,21 @@ fn answers_that_mean_an_old_view_leave_the_change_standing() {
     let mut isr = leading(&[1, 2], 0);
     let proposal = isr.shrink(5, LAG + 1, LAG).expect("2 never fetched");
     for code in stay {
-        assert_eq!(isr.settle(&proposal, Err(code)), Settled::Ignored, "{code}");
+        assert_eq!(isr.settle(&proposal, Err(code), 0), Settled::Ignored, "{code}");
         assert_eq!(isr.proposed(), Some(&proposal), "{code}");
     }
     // R21: a controller that is one no more, or a broken line, is asked again.
     for code in [ErrorCode::NotController, ErrorCode::UnknownServerError, ErrorCode::StaleBrokerEpoch] {
-        assert_eq!(isr.settle(&proposal, Err(code)), Settled::Retry, "{code}");
+        assert_eq!(isr.settle(&proposal, Err(code), 0), Settled::Retry, "{code}");
     }
     let other_term = Agreed { isr: vec![1], leader_epoch: 6, partition_epoch: 10 };
-    assert_eq!(isr.settle(&proposal, Ok(&other_term)), Settled::Ignored);
+    assert_eq!(isr.settle(&proposal, Ok(&other_term), 0), Settled::Ignored);
     let older = Agreed { isr: vec![1], leader_epoch: 5, partition_epoch: 8 };
-    assert_eq!(isr.settle(&proposal, Ok(&older)), Settled::Ignored);
+    assert_eq!(isr.settle(&proposal, Ok(&older), 0), Settled::Ignored);
     let agreed = Agreed { isr: vec![1], leader_epoch: 5, partition_epoch: 10 };
     let elsewhere = Proposal { partition_epoch: 8, ..proposal.clone() };
-    assert_eq!(isr.settle(&elsewhere, Ok(&agreed)), Settled::Ignored, "an answer to another question");
-    assert_eq!(isr.settle(&proposal, Ok(&agreed)), Settled::Changed);
+    assert_eq!(isr.settle(&elsewhere, Ok(&agreed), 0), Settled::Ignored, "an answer to another question");
+    assert_eq!(isr.settle(&proposal, Ok(&agreed), 0), Settled::Changed);
 }
 
 #[test]

@@ -83,6 +83,7 @@ fn act_of(machine: &mut Machine, fetch_offset: i64, data: PartitionData) -> Act 
 fn refused(machine: &mut Machine, now: Timestamp, tp: &TopicPartition, error: ErrorCode) {
     match error {
         ErrorCode::FencedLeaderEpoch => {
+            tracing::debug!(partition = %tp, "its leader is in a newer term; waiting for the controller");
             machine.fail(tp, "its leader has a newer epoch than this broker was told".into());
         }
         ErrorCode::UnknownLeaderEpoch | ErrorCode::NotLeaderOrFollower => {
@@ -191,7 +192,10 @@ pub(super) fn on_done(machine: &mut Machine, now: Timestamp, work: &Work, outcom
             machine.enter(&work.tp, if needs_cut { Phase::Cutting } else { Phase::Fetching });
             machine.delay(now, &work.tp);
         }
-        Outcome::Failed(why) => machine.fail(&work.tp, why),
+        Outcome::Failed(why) => {
+            tracing::warn!(partition = %work.tp, why, "replication of this partition stops until the controller says more");
+            machine.fail(&work.tp, why);
+        }
     }
 }
 
