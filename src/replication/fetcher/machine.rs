@@ -24,6 +24,10 @@ use super::work::{Act, Outcome, Position, Start, Work};
 /// How often the log starts of partitions in the session are looked at; those that changed with an append are told
 /// at once.
 const REFRESH_MS: i64 = 1_000;
+/// First pause when a leader has not heard of its term yet; each further one is twice as long, up to the back-off.
+const FIRST_PAUSE_MS: i64 = 10;
+/// Pauses are doubled no more than so often.
+const LONGEST_DOUBLING: u32 = 20;
 
 /// Where a partition is in its life.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -50,6 +54,8 @@ struct State {
     lag: Option<i64>,
     phase: Phase,
     delayed_until: Option<Timestamp>,
+    /// How often in a row its leader had not heard of its term yet.
+    came_early: u32,
     /// Its place in the order: lowest first.
     turn: u64,
     is_dirty: bool,
@@ -146,6 +152,7 @@ impl Machine {
             lag: None,
             phase,
             delayed_until: None,
+            came_early: 0,
             turn,
             is_dirty: false,
         };
@@ -257,7 +264,10 @@ impl Machine {
             return Step::Wait(self.wake_at(now));
         }
         self.counts.requests += 1;
-        Step::Ask(requests::fetch(&self.settings, broker_epoch, built))
+        // No longer than until a partition that is left out now wants to be in again.
+        let pause_ms = self.wake_at(now).map_or(i64::MAX, |until| until.since_ms(now));
+        let max_wait_ms = pause_ms.clamp(0, self.settings.max_wait_ms.into()) as i32;
+        Step::Ask(requests::fetch(&self.settings, broker_epoch, max_wait_ms, built))
     }
 
     /// What partitions need before they can fetch.
@@ -372,8 +382,21 @@ impl Machine {
 
     /// Leaves a partition alone for the back-off, and puts it last. One that waits already goes on waiting.
     fn delay(&mut self, now: Timestamp, tp: &TopicPartition) {
+        self.delay_by(now, tp, self.settings.backoff_ms);
+    }
+
+    /// The leader has not heard of its term, which is a matter of milliseconds as a rule: the first pauses are short,
+    /// for in the meantime nothing is committed. (Kafka waits for the whole back-off.)
+    fn delay_early(&mut self, now: Timestamp, tp: &TopicPartition) {
+        let Some(state) = self.partitions.get_mut(tp) else { return };
+        let pause = FIRST_PAUSE_MS << state.came_early.min(LONGEST_DOUBLING);
+        state.came_early = state.came_early.saturating_add(1);
+        self.delay_by(now, tp, pause.min(self.settings.backoff_ms));
+    }
+
+    fn delay_by(&mut self, now: Timestamp, tp: &TopicPartition, pause_ms: i64) {
         let turn = self.next_turn();
-        let until = now.plus_ms(self.settings.backoff_ms);
+        let until = now.plus_ms(pause_ms);
         let Some(state) = self.partitions.get_mut(tp).filter(|state| state.delayed_until.is_none()) else {
             return;
         };

@@ -97,7 +97,7 @@ pub const LATEST: i64 = -1;
 pub const EARLIEST: i64 = -2;
 
 /// The Fetch for what a session says is new. `broker_epoch` is that of this broker's registration.
-pub fn fetch(settings: &Settings, broker_epoch: i64, built: Built) -> Request {
+pub fn fetch(settings: &Settings, broker_epoch: i64, max_wait_ms: i32, built: Built) -> Request {
     let version = match built.by_id {
         true => settings.versions.fetch,
         false => settings.versions.fetch.min(FIRST_WITH_IDS - 1),
@@ -115,7 +115,7 @@ pub fn fetch(settings: &Settings, broker_epoch: i64, built: Built) -> Request {
         partitions.into_iter().for_each(|list| list.push(partition(settings, tp, asked)));
     }
     let mut request = FetchRequest {
-        max_wait_ms: settings.max_wait_ms,
+        max_wait_ms,
         min_bytes: settings.min_bytes,
         max_bytes: settings.response_max_bytes,
         session_id: built.session_id,

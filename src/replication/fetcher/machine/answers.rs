@@ -53,6 +53,7 @@ fn on_partition(
     match code(data.error_code) {
         ErrorCode::None => {
             machine.enter(&tp, Phase::Working);
+            machine.partitions.get_mut(&tp)?.came_early = 0;
             let act = act_of(machine, asked.fetch_offset, data);
             Some(Work { tp, leader_epoch: asked.leader_epoch, act })
         }
@@ -88,7 +89,7 @@ fn refused(machine: &mut Machine, now: Timestamp, tp: &TopicPartition, error: Er
         }
         ErrorCode::UnknownLeaderEpoch | ErrorCode::NotLeaderOrFollower => {
             tracing::debug!(partition = %tp, %error, "the leader is not there yet; trying again");
-            machine.delay(now, tp);
+            machine.delay_early(now, tp);
         }
         ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId | ErrorCode::InconsistentTopicId => {
             tracing::warn!(

@@ -328,8 +328,6 @@ fn a_fenced_partition_waits_for_the_controller() {
 #[test]
 fn other_errors_delay_that_partition_alone() {
     for code in [
-        ErrorCode::UnknownLeaderEpoch,
-        ErrorCode::NotLeaderOrFollower,
         ErrorCode::UnknownTopicOrPartition,
         ErrorCode::UnknownTopicId,
         ErrorCode::InconsistentTopicId,
@@ -350,6 +348,30 @@ fn other_errors_delay_that_partition_alone() {
         assert_eq!(bench.next(), "fetch 7/3 a-0@5 e3 l2", "{code}");
         assert!(bench.machine.failed().is_empty());
     }
+}
+
+#[test]
+fn a_leader_that_is_not_there_yet_is_asked_again_soon_and_then_less_often() {
+    let mut bench = Bench::new(&[("a-0", 3, 5, Some(2))]);
+    let mut pauses = Vec::new();
+    for code in [ErrorCode::UnknownLeaderEpoch, ErrorCode::NotLeaderOrFollower].repeat(5) {
+        assert!(bench.next().contains("a-0@5"));
+        bench.fetched(7, vec![("a-0", error(code))]);
+        assert!(bench.next().starts_with("fetch 7") && bench.fetched(7, vec![]).is_empty());
+        let began = bench.now;
+        let Step::Wait(Some(until)) = bench.step() else { panic!("it waits") };
+        (bench.now, _) = (until, pauses.push(until.since_ms(began)));
+    }
+    assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, BACKOFF, BACKOFF, BACKOFF]);
+    // Once it has answered, the next time is a first time again.
+    bench.next();
+    let work = bench.fetched(7, vec![("a-0", records(9, 6))]);
+    bench.done(&work, 6, 3);
+    bench.next();
+    bench.fetched(7, vec![("a-0", error(ErrorCode::NotLeaderOrFollower))]);
+    bench.next();
+    bench.fetched(7, vec![]);
+    assert_eq!(bench.next(), "wait Some(10)");
 }
 
 #[test]
