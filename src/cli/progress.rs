@@ -26,8 +26,8 @@ type Sizes = BTreeMap<(Place, i32), u64>;
 pub async fn watch(client: &mut Client, places: &[Place]) -> Result<(), String> {
     let wanted: BTreeSet<&Place> = places.iter().collect();
     let shown = MultiProgress::new();
-    let all =
-        shown.add(ProgressBar::new(wanted.len() as u64).with_style(style("{prefix} [{bar:30}] {pos}/{len}")));
+    let text = "{prefix:28} [{wide_bar}] {pos:>10} of {len:<10} {percent:>3} %";
+    let all = shown.add(ProgressBar::new(wanted.len() as u64).with_style(style(text)));
     all.set_prefix("moved");
     let mut bars: BTreeMap<Place, ProgressBar> = BTreeMap::new();
     loop {
@@ -51,7 +51,7 @@ pub async fn watch(client: &mut Client, places: &[Place]) -> Result<(), String> 
         for (place, it) in &moving {
             let (copied, whole) = copied(place, it, leaders.get(place).copied(), &sizes);
             let bar = bars.entry(place.clone()).or_insert_with(|| {
-                let text = "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}";
+                let text = "{prefix:28} [{wide_bar}] {bytes:>10} of {total_bytes:<10} {percent:>3} %";
                 shown.add(ProgressBar::new(whole).with_style(style(text)))
             });
             bar.set_prefix(format!("{}-{} to {:?}", place.0, place.1, it.adding));

@@ -247,7 +247,8 @@ async fn execute(client: &mut Client, output: &Output, plan: &Plan, watch: bool)
     if !output.is_json() {
         print(&format!("to undo this, keep the assignment there was:\n{}", plan_json(&before)))?;
     }
-    let text = format!("{} taken up", count(taken.len() as u64, "reassignment"));
+    let what = if watch { "done" } else { "taken up" };
+    let text = format!("{} {what}", count(taken.len() as u64, "reassignment"));
     if watch {
         progress::watch(client, &taken).await?;
     }

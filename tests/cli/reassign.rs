@@ -17,7 +17,7 @@ fn a_plan_is_executed_verified_listed_and_cancelled() {
     dev.run(&["topics", "create", "t", "--partitions", "2"]).text();
     let here = plan(&dir, r#"{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1]}]}"#);
     let text = dev.run(&["reassign", "execute", &here, "--watch"]).text();
-    assert!(text.contains("1 reassignment taken up"), "{text}");
+    assert!(text.contains("1 reassignment done"), "{text}");
     assert!(
         text.contains(r#"{"partitions":[{"partition":0,"replicas":[1],"topic":"t"}],"version":1}"#),
         "{text}"

@@ -11,6 +11,7 @@ mod fetching;
 mod forged;
 mod groups;
 mod log_dirs;
+mod moves;
 mod network;
 mod nodes;
 mod old_formats;
