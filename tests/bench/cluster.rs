@@ -7,6 +7,8 @@
 use std::io;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::latency::{self, Percentiles};
 use crate::load::{self, PARTITIONS, Shape, Target};
 use crate::peers::{Cluster, Peer, Stand};
@@ -28,6 +30,17 @@ const fn replicated(batch_bytes: usize) -> Shape {
 /// What is produced: figure and load.
 pub const LOADS: &[(&str, Shape)] =
     &[("cluster-16k", replicated(16 << 10)), ("cluster-64k", replicated(64 << 10))];
+
+/// For the report.
+pub fn about() -> Value {
+    json!({
+        "brokers": REPLICAS,
+        "topic": { "partitions": REPLICATED_PARTITIONS, "replication": REPLICAS, "settings": SETTINGS },
+        "acks": "all",
+        "latency_requests_per_second": RATE,
+        "null": "3 x produce + 2 x fetch",
+    })
+}
 
 /// What a replicated GB costs, and where it was seen.
 pub struct Cost {
@@ -66,9 +79,16 @@ fn of(peer: Peer, shape: Shape) -> Shape {
 /// One sample of producing, to a topic called `name` that is deleted after it.
 pub fn produce(cluster: &Cluster, name: &str, shape: Shape, length: Length) -> io::Result<Sample> {
     let topic = topic(cluster.peer, name);
-    // As much memory and disk as a sample without replicas.
-    let bytes = length.bytes / topic.replicas as u64;
-    sample::of_producing(cluster, topic, of(cluster.peer, shape), Length { bytes, ..length })
+    let brokers = cluster.brokers.len() as u32;
+    let length = Length {
+        // Each broker works, and a JVM warms up, as long as one that is alone.
+        cpu_s: length.cpu_s * f64::from(brokers),
+        wall: length.wall * brokers,
+        // As much memory and disk as a sample without replicas.
+        bytes: length.bytes / u64::from(brokers),
+        ..length
+    };
+    sample::of_producing(cluster, topic, of(cluster.peer, shape), length)
 }
 
 /// What a replicated GB costs in this round; for the null broker the sum that the module tells of.

@@ -193,6 +193,7 @@ fn measure(options: &Options) -> io::Result<bool> {
         "durability": "replicated",
         "extra_config": options.extra(),
         "topic": { "partitions": load::PARTITIONS, "replication": 1, "settings": topics::THROWN_AWAY },
+        "cluster": cluster::about(),
     });
     let text = report::text(&results, &about);
     println!("{text}");

@@ -228,7 +228,7 @@ impl<'a> Run<'a> {
         }
         for cluster in clusters {
             let peer = cluster.peer;
-            let gone = cluster.stop();
+            let gone = cluster.remove();
             self.keep("stop", peer, gone);
         }
         self.took(Group::Cluster.name(), began);
@@ -251,11 +251,15 @@ impl<'a> Run<'a> {
 
     fn ready_cluster(&mut self, peer: Peer) -> io::Result<Cluster> {
         let cluster = cluster::start(self.stand, peer, self.plan.fill_bytes)?;
-        let length = Length { ready_pages: false, ..self.plan.length };
+        let plan = self.plan;
+        let length = Length { ready_pages: false, ..plan.length };
         for (id, shape) in cluster::LOADS {
             self.warm_up(peer, id, |number| {
                 cluster::produce(&cluster, &format!("warm-{id}-{number}"), *shape, length)
             })?;
+        }
+        if peer != Peer::Null {
+            cluster::latency(&cluster, plan.latency)?;
         }
         Ok(cluster)
     }

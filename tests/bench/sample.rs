@@ -89,6 +89,8 @@ pub fn of_producing(
         machine::touch_free_memory(written + written / 4);
     }
     let sample = take(cluster, load::produce(target, shape), length)?;
+    // A follower that fell behind was spared work: then there is no figure.
+    topics::await_led(cluster.port, &[(topic.name.to_owned(), topic.partitions)], Instant::now())?;
     topics::delete(cluster.port, topic.name)?;
     // Time for the files to go, for all alike.
     sleep(Duration::from_millis(1500).min(length.wall / 10));
