@@ -51,9 +51,7 @@ pub fn measure(
         topics::create(cluster.port, &[topic], LIMIT)?;
     }
     step("waiting until every broker knows all partitions whole");
-    for broker in &cluster.brokers {
-        topics::await_led(broker.port, &names, Instant::now() + LIMIT)?;
-    }
+    topics::await_led(cluster.port, &names, Instant::now() + LIMIT)?;
     sleep(REST);
 
     step("killing the controller");

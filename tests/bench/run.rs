@@ -254,7 +254,7 @@ impl<'a> Run<'a> {
         let plan = self.plan;
         let length = Length { ready_pages: false, ..plan.length };
         for (id, shape) in cluster::LOADS {
-            self.warm_up(peer, id, |number| {
+            self.warm_up(peer, id, plan.warm_ups * cluster.brokers.len(), |number| {
                 cluster::produce(&cluster, &format!("warm-{id}-{number}"), *shape, length)
             })?;
         }
@@ -377,7 +377,7 @@ impl<'a> Run<'a> {
         let length = Length { ready_pages: false, ..plan.length };
         for (group, shapes) in [(Group::Produce, PRODUCE), (Group::Requests, REQUESTS)] {
             for (id, shape) in shapes.iter().filter(|_| plan.groups.contains(&group)) {
-                self.warm_up(peer, id, |number| {
+                self.warm_up(peer, id, plan.warm_ups, |number| {
                     let name = format!("warm-{id}-{number}");
                     sample::of_producing(&broker, alone(&name), *shape, length)
                 })?;
@@ -385,7 +385,7 @@ impl<'a> Run<'a> {
         }
         for (id, shape) in FETCH.iter().filter(|_| plan.groups.contains(&Group::Fetch)) {
             load::fill(topics::ready(broker.port, alone(id))?, *shape, plan.fill_bytes)?;
-            self.warm_up(peer, id, |_| sample::of_fetching(&broker, alone(id), length))?;
+            self.warm_up(peer, id, plan.warm_ups, |_| sample::of_fetching(&broker, alone(id), length))?;
         }
         Ok(broker)
     }
@@ -396,19 +396,23 @@ impl<'a> Run<'a> {
         &mut self,
         peer: Peer,
         id: &str,
+        limit: usize,
         mut sample: impl FnMut(usize) -> io::Result<Sample>,
     ) -> io::Result<()> {
         let mut seen: Vec<f64> = Vec::new();
-        for number in 0..self.plan.warm_ups {
+        let mut flat = peer != Peer::Kafka;
+        for number in 0..limit {
             let sample = sample(number)?;
             seen.push(sample.cpu_s / sample.requests as f64 * 1e6);
-            let flat = matches!(seen[..], [.., before, last] if (last / before - 1.0).abs() < FLAT);
-            if flat || peer != Peer::Kafka {
+            flat |= matches!(seen[..], [.., before, last] if (last / before - 1.0).abs() < FLAT);
+            if flat {
                 break;
             }
         }
         let told: Vec<String> = seen.iter().map(|value| format!("{value:.1}")).collect();
-        let note = format!("{} warmed up for {id} at {} CPU-us a request", peer.name(), told.join(", "));
+        let warm = if flat { "" } else { "; NOT FLAT: its figures may be of a JVM that still compiles" };
+        let note =
+            format!("{} warmed up for {id} at {} CPU-us a request{warm}", peer.name(), told.join(", "));
         self.progress.tell(&note);
         self.results.notes.push(note);
         Ok(())

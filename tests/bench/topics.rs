@@ -159,18 +159,18 @@ fn led(port: u16, topics: &[(String, i32)]) -> io::Result<Option<String>> {
     let mut connection = Connection::open(port)?;
     let names: Vec<String> = topics.iter().map(|(name, _)| name.clone()).collect();
     let response = metadata(&mut connection, &names)?;
-    for (name, partitions) in topics {
-        let topic = response.topics.iter().find(|topic| topic.name.as_deref() == Some(name));
-        let ready =
-            topic.map_or(0, |topic| topic.partitions.iter().filter(|partition| is_whole(partition)).count());
-        if ready < *partitions as usize {
-            return Ok(Some(format!(
-                "{ready} of {partitions} partitions of {name} have a leader and their ISR"
-            )));
-        }
+    if let Some(missing) = not_whole(&response, topics) {
+        return Ok(Some(missing));
     }
     for broker in &response.brokers {
-        let mut connection = Connection::open(u16::try_from(broker.port).map_err(failed)?)?;
+        let there = u16::try_from(broker.port).map_err(failed)?;
+        let mut connection = Connection::open(there)?;
+        // A Kafka broker that leads a partition refuses producers until its own metadata tell of it.
+        if there != port
+            && let Some(missing) = not_whole(&metadata(&mut connection, &names)?, topics)
+        {
+            return Ok(Some(missing));
+        }
         for topic in &response.topics {
             let led = topic.partitions.iter().filter(|partition| partition.leader_id == broker.node_id);
             let led: Vec<i32> = led.map(|partition| partition.partition_index).collect();
@@ -183,6 +183,19 @@ fn led(port: u16, topics: &[(String, i32)]) -> io::Result<Option<String>> {
         }
     }
     Ok(None)
+}
+
+/// What is not led or not in sync by an answer of Metadata, if anything.
+fn not_whole(response: &MetadataResponse, topics: &[(String, i32)]) -> Option<String> {
+    for (name, partitions) in topics {
+        let topic = response.topics.iter().find(|topic| topic.name.as_deref() == Some(name));
+        let ready =
+            topic.map_or(0, |topic| topic.partitions.iter().filter(|partition| is_whole(partition)).count());
+        if ready < *partitions as usize {
+            return Some(format!("{ready} of {partitions} partitions of {name} have a leader and their ISR"));
+        }
+    }
+    None
 }
 
 fn is_whole(partition: &MetadataResponsePartition) -> bool {
