@@ -11,21 +11,20 @@ use ottla::protocol::messages::fetch::{FetchPartition, FetchTopic};
 use ottla::protocol::records::batch::{BatchHeader, HEADER_SIZE};
 
 use crate::client::{Connection, failed, parse, prepare};
-use crate::load::{Load, PARTITIONS};
+use crate::load::{Load, Target};
 
 /// The last version that names topics instead of their ids, which not every peer here has.
 const FETCH_VERSION: i16 = 12;
 const ANSWER_BYTES: i32 = 1 << 20;
 
-/// Reads `topic` until stopped.
-pub fn fetch(port: u16, topic: &str) -> Load {
-    let topic = topic.to_owned();
-    Load::start(PARTITIONS as usize, move |index, counters| {
+/// Reads the topic until stopped.
+pub fn fetch(target: Target) -> Load {
+    Load::start(target.leaders.len(), move |index, counters| {
         let partition = index as i32;
-        let mut connection = Connection::open(port)?;
+        let mut connection = Connection::open(target.leaders[index])?;
         let mut offset = 0;
         while !counters.stopped() {
-            let id = connection.send(&mut request(&topic, partition, offset)?)?;
+            let id = connection.send(&mut request(&target.topic, partition, offset)?)?;
             let records = records(connection.receive()?, id)?;
             let (bytes, next) = whole_batches(&records, offset)?;
             counters.add(bytes);

@@ -22,6 +22,10 @@ pub enum Group {
     Latency,
     /// 10,000 partitions.
     Partitions,
+    /// Three brokers that replicate.
+    Cluster,
+    /// The controller of 10,000 partitions killed.
+    Failover,
 }
 
 impl Group {
@@ -34,6 +38,8 @@ impl Group {
             Group::Requests => "requests",
             Group::Latency => "latency",
             Group::Partitions => "partitions",
+            Group::Cluster => "cluster",
+            Group::Failover => "failover",
         }
     }
 }
@@ -93,6 +99,13 @@ pub static FIGURES: &[Figure] = &[
     figure("many-restart", "many partitions: clean restart", "s", Wanted::AtMost(0.1)),
     figure("many-killed", "many partitions: restart after SIGKILL", "s", Wanted::AtMost(0.2)),
     figure("many-rss", "many partitions: resident memory", "MiB", Wanted::AtMost(0.25)),
+    figure("cluster-16k", "cluster CPU, batches of 16 KiB", "CPU-s/GB", Wanted::Excess(0.5)),
+    figure("cluster-64k", "cluster CPU, batches of 64 KiB", "CPU-s/GB", Wanted::Excess(0.5)),
+    figure("cluster-p50", "cluster at 250/s of 4 KiB, p50", "ms", Wanted::Nothing),
+    figure("cluster-p99", "cluster at 250/s of 4 KiB, p99", "ms", Wanted::AtMost(0.5)),
+    figure("cluster-rss", "cluster: resident memory of three", "MiB", Wanted::Nothing),
+    figure("failover", "controller killed: all led again", "s", Wanted::AtMost(0.25)),
+    figure("failover-cpu", "the same: CPU of both survivors", "CPU-s", Wanted::Nothing),
 ];
 
 /// Median, least and greatest.

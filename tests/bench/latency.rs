@@ -1,6 +1,6 @@
 //! Latency at a fixed rate: an open loop, so that a broker that pauses cannot slow its own examiner down.
 //!
-//! Each connection sends at times fixed beforehand and a thread of its own takes the answers; latency counts
+//! There is a connection for each partition, to its leader. Each sends at times fixed beforehand and a thread of its own takes the answers; latency counts
 //! from the time a request *should* have left, whether or not it could. Answers come in request order.
 
 use std::io;
@@ -8,14 +8,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{Connection, failed};
-use crate::load::{PARTITIONS, batch, produce_request, produced};
+use crate::client::failed;
+use crate::load::{Target, batch, produced};
 
-/// Requests a second, all connections together.
-pub const RATE: u64 = 1000;
 /// Bytes of a request's batch.
-pub const BATCH_BYTES: usize = 4096;
-const CONNECTIONS: u64 = 4;
+const BATCH_BYTES: usize = 4096;
 
 /// Latencies in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -28,17 +25,19 @@ pub struct Percentiles {
     pub p999: f64,
 }
 
-/// Sends for `length` and tells how long the answers took. The first tenth warms up and does not count.
-pub fn measure(port: u16, topic: &str, length: Duration) -> io::Result<Percentiles> {
-    let each = length.as_millis() as u64 * RATE / 1000 / CONNECTIONS;
-    let interval = Duration::from_nanos(1_000_000_000 * CONNECTIONS / RATE);
+/// Sends `rate` requests a second, all connections together, for `length`, and tells how long the answers took. The
+/// first tenth warms up and does not count.
+pub fn measure(target: &Target, rate: u64, length: Duration) -> io::Result<Percentiles> {
+    let connections = target.leaders.len() as u64;
+    let each = length.as_millis() as u64 * rate / 1000 / connections.max(1);
+    let interval = Duration::from_nanos(1_000_000_000 * connections / rate);
     // Time for all threads to be there; connections take turns within the interval.
     let start = Instant::now() + Duration::from_millis(100);
     let mut threads = Vec::new();
-    for index in 0..CONNECTIONS {
-        let mut request = produce_request(topic, index as i32 % PARTITIONS, batch(BATCH_BYTES, false)?)?;
-        let (mut sender, mut receiver) = Connection::open(port)?.split()?;
-        let first = start + interval * index as u32 / CONNECTIONS as u32;
+    for index in 0..connections {
+        let (connection, mut request) = target.producer(index as usize, batch(BATCH_BYTES, false)?)?;
+        let (mut sender, mut receiver) = connection.split()?;
+        let first = start + interval * index as u32 / connections as u32;
         let due = Arc::new(move |number: u64| first + interval * number as u32);
         let due_there = Arc::clone(&due);
         let sending = thread::spawn(move || -> io::Result<()> {

@@ -16,7 +16,7 @@ use ottla::protocol::records::builder::{BatchBuilder, BatchOptions, NewRecord};
 
 use crate::client::{Connection, failed, parse, prepare};
 
-/// Partitions of every topic under load.
+/// Partitions of a topic under load that is not replicated.
 pub const PARTITIONS: i32 = 4;
 /// First flexible version: what clients of the last years send.
 const PRODUCE_VERSION: i16 = 9;
@@ -34,6 +34,28 @@ pub struct Shape {
     pub connections: usize,
     /// Requests in flight on each.
     pub in_flight: usize,
+}
+
+/// A topic under load.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name.
+    pub topic: String,
+    /// The port of each partition's leader.
+    pub leaders: Vec<u16>,
+    /// What its producers ask for: 1, or -1 for all.
+    pub acks: i16,
+}
+
+impl Target {
+    /// A connection to the leader of the partition whose turn it is, and a Produce request for that partition with one
+    /// `batch`, ready to send.
+    pub fn producer(&self, turn: usize, batch: Vec<u8>) -> io::Result<(Connection, Vec<u8>)> {
+        let partition = turn % self.leaders.len().max(1);
+        let leader = self.leaders.get(partition).ok_or_else(|| failed("a topic without partitions"))?;
+        let request = produce_request(&self.topic, partition as i32, self.acks, batch)?;
+        Ok((Connection::open(*leader)?, request))
+    }
 }
 
 /// What all threads have done so far.
@@ -114,8 +136,7 @@ pub fn batch(bytes: usize, one_record: bool) -> io::Result<Vec<u8>> {
     }
 }
 
-/// A Produce request with one batch for one partition, acks=1, ready to send.
-pub fn produce_request(topic: &str, partition: i32, batch: Vec<u8>) -> io::Result<Vec<u8>> {
+fn produce_request(topic: &str, partition: i32, acks: i16, batch: Vec<u8>) -> io::Result<Vec<u8>> {
     let data = PartitionProduceData {
         index: partition,
         records: Some(Bytes::from(batch).into()),
@@ -127,11 +148,11 @@ pub fn produce_request(topic: &str, partition: i32, batch: Vec<u8>) -> io::Resul
         ..TopicProduceData::default()
     };
     let request =
-        ProduceRequest { acks: 1, timeout_ms: 30_000, topic_data: vec![topic], ..ProduceRequest::default() };
+        ProduceRequest { acks, timeout_ms: 30_000, topic_data: vec![topic], ..ProduceRequest::default() };
     prepare(PRODUCE_VERSION, &request)
 }
 
-/// Reads the answer to [`produce_request`]; an error code in it is an error here.
+/// Reads the answer to the request of a [`Target::producer`]; an error code in it is an error here.
 pub fn produced(connection: &mut Connection, correlation_id: i32) -> io::Result<()> {
     let answer = parse::<ProduceRequest>(connection.receive()?, PRODUCE_VERSION, correlation_id)?;
     let partition = answer.responses.first().and_then(|topic| topic.partition_responses.first());
@@ -146,14 +167,12 @@ pub fn produced(connection: &mut Connection, correlation_id: i32) -> io::Result<
     }
 }
 
-/// Produces to `topic` until stopped.
-pub fn produce(port: u16, topic: &str, shape: Shape) -> Load {
-    let topic = topic.to_owned();
+/// Produces to the topic until stopped.
+pub fn produce(target: Target, shape: Shape) -> Load {
     Load::start(shape.connections, move |index, counters| {
         let batch = batch(shape.batch_bytes, shape.one_record)?;
         let bytes = batch.len() as u64;
-        let mut request = produce_request(&topic, index as i32 % PARTITIONS, batch)?;
-        let mut connection = Connection::open(port)?;
+        let (mut connection, mut request) = target.producer(index, batch)?;
         let mut first = 1i32;
         let mut next = 1i32;
         while !counters.stopped() {
@@ -172,9 +191,9 @@ pub fn produce(port: u16, topic: &str, shape: Shape) -> Load {
     })
 }
 
-/// Produces at least `bytes` to `topic`.
-pub fn fill(port: u16, topic: &str, shape: Shape, bytes: u64) -> io::Result<()> {
-    let load = produce(port, topic, shape);
+/// Produces at least `bytes` to the topic.
+pub fn fill(target: Target, shape: Shape, bytes: u64) -> io::Result<()> {
+    let load = produce(target, shape);
     while load.counters.bytes.load(Ordering::Relaxed) < bytes && !load.broken() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }

@@ -6,6 +6,8 @@
 //! else.
 
 mod client;
+mod cluster;
+mod failover;
 mod fetch;
 mod figures;
 mod latency;
@@ -40,7 +42,8 @@ use sample::Length;
 /// Measures Ottla against Kafka 3.9.2 and a null broker.
 #[derive(Parser)]
 struct Options {
-    /// Figures to measure.
+    /// Figures to measure. Not among the default ones: cluster, failover (three brokers of each kind at once, 4 GiB of
+    /// memory and several minutes more).
     #[arg(
         long,
         value_delimiter = ',',
@@ -54,7 +57,7 @@ struct Options {
     /// Rounds in which the brokers take turns.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Rounds of the partition figures, minutes each on Kafka.
+    /// Rounds of the partition and fail-over figures, minutes each on Kafka.
     #[arg(long, default_value_t = 1)]
     partition_rounds: usize,
     /// CPU-seconds of the broker in a sample; 10 for figures to publish.
@@ -190,6 +193,7 @@ fn measure(options: &Options) -> io::Result<bool> {
         "durability": "replicated",
         "extra_config": options.extra(),
         "topic": { "partitions": load::PARTITIONS, "replication": 1, "settings": topics::THROWN_AWAY },
+        "cluster": cluster::about(),
     });
     let text = report::text(&results, &about);
     println!("{text}");

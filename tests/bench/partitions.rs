@@ -13,7 +13,8 @@ use crate::process;
 use crate::topics::{self, NewTopic};
 
 const PER_TOPIC: i32 = 1000;
-const LIMIT: Duration = Duration::from_secs(300);
+/// For creating them, and for being there again.
+pub const LIMIT: Duration = Duration::from_secs(300);
 
 /// Seconds and MiB.
 #[derive(Clone, Copy, Debug)]
@@ -28,18 +29,21 @@ pub struct Many {
     pub killed_s: f64,
 }
 
+/// Topics, name and partitions, of `count` partitions together.
+pub fn names(count: i32) -> Vec<(String, i32)> {
+    let size = |index: i32| PER_TOPIC.min(count - index * PER_TOPIC);
+    (0..(count + PER_TOPIC - 1) / PER_TOPIC).map(|index| (format!("many-{index}"), size(index))).collect()
+}
+
 /// Measures `peer` with `count` partitions; `step` is told what comes next.
 pub fn measure(stand: &Stand, peer: Peer, name: &str, count: i32, step: impl Fn(&str)) -> io::Result<Many> {
     step("starting");
     let mut broker = stand.start(peer, name)?;
-    broker.await_metadata()?;
-    let size = |index: i32| PER_TOPIC.min(count - index * PER_TOPIC);
-    let names: Vec<(String, i32)> = (0..(count + PER_TOPIC - 1) / PER_TOPIC)
-        .map(|index| (format!("many-{index}"), size(index)))
-        .collect();
+    broker.await_metadata(1)?;
+    let names = names(count);
     let wanted: Vec<NewTopic<'_>> = names
         .iter()
-        .map(|(name, partitions)| NewTopic { name, partitions: *partitions, settings: &[] })
+        .map(|(name, partitions)| NewTopic { name, partitions: *partitions, replicas: 1, settings: &[] })
         .collect();
 
     step(&format!("creating {count} partitions"));
@@ -47,7 +51,7 @@ pub fn measure(stand: &Stand, peer: Peer, name: &str, count: i32, step: impl Fn(
     topics::create(broker.port, &wanted, LIMIT)?;
     let create_s = start.elapsed().as_secs_f64();
     sleep(Duration::from_secs(2));
-    let rss_mib = process::memory(broker.pid())?.rss_mib;
+    let rss_mib = process::memory(&[broker.pid()])?.rss_mib;
 
     step("stopping");
     broker.process.terminate()?;

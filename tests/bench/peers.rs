@@ -1,8 +1,9 @@
 //! The brokers under test as processes: Kafka 3.9.2, Ottla, the null broker, and the ZooKeeper of the first
 //! two.
 //!
-//! Both brokers get the same `server.properties`, a chroot and a directory of their own; what they print goes
-//! to `log.txt` in it. A process is stopped by its id, and killed when its handle is dropped. Ports lie below
+//! Both kinds get the same `server.properties`; each broker has a directory of its own, and what it prints goes to
+//! `log.txt` in it. A chroot has one broker, or several that replicate. Soft limits of open files are raised to the hard ones.
+//! A process is stopped by its id, and killed when its handle is dropped. Ports lie below
 //! 32768, out of reach of the kernel's own choices. Knows nothing of what is measured.
 
 use std::fs::{self, File};
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use ottla::storage::descriptors::raise_limit;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::{Connection, failed};
@@ -35,8 +37,6 @@ const LOG4J: &str = "log4j.rootLogger=WARN, out\n\
     log4j.appender.out=org.apache.log4j.ConsoleAppender\n\
     log4j.appender.out.layout=org.apache.log4j.PatternLayout\n\
     log4j.appender.out.layout.ConversionPattern=[%d] %p %m (%c)%n\n";
-/// The id both brokers have, each under its own chroot.
-const BROKER_ID: u32 = 1;
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(90);
 
@@ -128,8 +128,20 @@ pub struct Broker {
     pub started: Instant,
     /// Its process.
     pub process: Process,
-    /// Its files; also the name of its chroot.
+    /// Its id under its chroot, from 1.
+    pub id: i32,
+    chroot: String,
     dir: PathBuf,
+}
+
+/// Brokers of one kind under one chroot: one, or several that replicate.
+pub struct Cluster {
+    /// Which kind.
+    pub peer: Peer,
+    /// The port of the first: whom to ask where everything is.
+    pub port: u16,
+    /// All of them.
+    pub brokers: Vec<Broker>,
 }
 
 /// Where brokers are started: programs, directories, ZooKeeper.
@@ -148,6 +160,7 @@ impl Stand {
             fs::remove_dir_all(dir)?;
         }
         fs::create_dir_all(dir)?;
+        raise_limit()?;
         let mut stand = Stand { dir: dir.to_owned(), jars: jars.to_owned(), extra, zookeeper: None };
         if peers.iter().any(|peer| *peer != Peer::Null) {
             fetch_jars(jars)?;
@@ -163,18 +176,34 @@ impl Stand {
 
     /// Starts a broker with empty files under a fresh chroot, both called `name`.
     pub fn start(&self, peer: Peer, name: &str) -> io::Result<Broker> {
-        let dir = self.dir.join(name);
+        self.start_one(peer, name, 1)
+    }
+
+    /// Starts `count` brokers with empty files under one fresh chroot called `name`, and waits until each knows
+    /// all.
+    pub fn start_cluster(&self, peer: Peer, name: &str, count: usize) -> io::Result<Cluster> {
+        let start = |id: usize| self.start_one(peer, name, id as i32);
+        let mut brokers = (1..=count).map(start).collect::<io::Result<Vec<Broker>>>()?;
+        for broker in &mut brokers {
+            broker.await_metadata(count)?;
+        }
+        let port = brokers.first().ok_or_else(|| failed("a cluster of no broker"))?.port;
+        Ok(Cluster { peer, port, brokers })
+    }
+
+    fn start_one(&self, peer: Peer, chroot: &str, id: i32) -> io::Result<Broker> {
+        let dir = self.dir.join(format!("{chroot}-{id}"));
         fs::create_dir_all(&dir)?;
         let port = free_port()?;
-        self.write_config(&dir, name, port)?;
-        self.launch(peer, dir, port)
+        self.write_config(&dir, chroot, id, port)?;
+        self.launch(peer, chroot.to_owned(), id, dir, port)
     }
 
     /// Starts a stopped broker again on its files.
     pub fn restart(&self, broker: Broker) -> io::Result<Broker> {
-        let Broker { peer, dir, port, process, .. } = broker;
+        let Broker { peer, port, process, id, chroot, dir, .. } = broker;
         drop(process);
-        self.launch(peer, dir, port)
+        self.launch(peer, chroot, id, dir, port)
     }
 
     /// Starts `ottla dev`, which needs no ZooKeeper.
@@ -187,10 +216,10 @@ impl Stand {
         command.arg("--zookeeper-port").arg(free_port()?.to_string());
         let started = Instant::now();
         let process = Process::start(&mut command, &dir.join("log.txt"))?;
-        Ok(Broker { peer: Peer::Ottla, port, started, process, dir })
+        Ok(Broker { peer: Peer::Ottla, port, started, process, id: 1, chroot: String::new(), dir })
     }
 
-    fn launch(&self, peer: Peer, dir: PathBuf, port: u16) -> io::Result<Broker> {
+    fn launch(&self, peer: Peer, chroot: String, id: i32, dir: PathBuf, port: u16) -> io::Result<Broker> {
         let config = dir.join("server.properties");
         let mut command = match peer {
             Peer::Kafka => {
@@ -212,7 +241,7 @@ impl Stand {
         };
         let started = Instant::now();
         let process = Process::start(&mut command, &dir.join("log.txt"))?;
-        Ok(Broker { peer, port, started, process, dir })
+        Ok(Broker { peer, port, started, process, id, chroot, dir })
     }
 
     fn java(&self, options: &[&str]) -> Command {
@@ -221,10 +250,10 @@ impl Stand {
         command
     }
 
-    fn write_config(&self, dir: &Path, chroot: &str, port: u16) -> io::Result<()> {
+    fn write_config(&self, dir: &Path, chroot: &str, id: i32, port: u16) -> io::Result<()> {
         let zookeeper = self.zookeeper.as_ref().map_or(0, |(_, port)| *port);
         let config = format!(
-            "broker.id={BROKER_ID}\n\
+            "broker.id={id}\n\
              listeners=PLAINTEXT://127.0.0.1:{port}\n\
              advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
              zookeeper.connect=127.0.0.1:{zookeeper}/{chroot}\n\
@@ -265,11 +294,16 @@ impl Stand {
         Ok((process, port))
     }
 
+    /// How to reach the znodes of a broker's cluster.
+    pub fn zookeeper_connect(&self, broker: &Broker) -> io::Result<String> {
+        let (_, port) = self.zookeeper.as_ref().ok_or_else(|| failed("this stand has no ZooKeeper"))?;
+        Ok(format!("127.0.0.1:{port}/{}", broker.chroot))
+    }
+
     /// Waits until ZooKeeper has forgotten a killed broker: Kafka refuses to start before.
     pub fn await_forgotten(&self, broker: &Broker) -> io::Result<()> {
         let Some((_, port)) = &self.zookeeper else { return Ok(()) };
-        let chroot = broker.dir.file_name().unwrap_or_default().to_string_lossy();
-        let registration = format!("/{chroot}/brokers/ids/{BROKER_ID}");
+        let registration = format!("/{}/brokers/ids/{}", broker.chroot, broker.id);
         let give_up = Instant::now() + START_LIMIT;
         while four_letters(*port, "dump")?.lines().any(|line| line.trim() == registration) {
             if Instant::now() > give_up {
@@ -282,14 +316,14 @@ impl Stand {
 }
 
 impl Broker {
-    /// Waits, asking each millisecond, for the first Metadata that names a broker; returns the time since
-    /// the start of the process.
-    pub fn await_metadata(&mut self) -> io::Result<Duration> {
+    /// Waits, asking each millisecond, for the first Metadata that names `brokers` brokers; returns the time
+    /// since the start of the process.
+    pub fn await_metadata(&mut self, brokers: usize) -> io::Result<Duration> {
         loop {
-            let names_one = |mut connection| {
-                topics::metadata(&mut connection, &[]).is_ok_and(|answer| !answer.brokers.is_empty())
+            let names_all = |mut connection| {
+                topics::metadata(&mut connection, &[]).is_ok_and(|answer| answer.brokers.len() >= brokers)
             };
-            if Connection::open(self.port).is_ok_and(names_one) {
+            if Connection::open(self.port).is_ok_and(names_all) {
                 return Ok(self.started.elapsed());
             }
             let see = format!("see {}", self.dir.join("log.txt").display());
@@ -306,11 +340,29 @@ impl Broker {
         self.process.pid()
     }
 
-    /// Throws its files away, once it has ended.
+    /// Throws its files away, once it has ended; if it has not, it is killed.
     pub fn remove(self) -> io::Result<()> {
         let Broker { dir, process, .. } = self;
         drop(process);
         fs::remove_dir_all(dir)
+    }
+}
+
+impl Cluster {
+    /// The process ids.
+    pub fn pids(&self) -> Vec<u32> {
+        self.brokers.iter().map(Broker::pid).collect()
+    }
+
+    /// Asks all brokers to end, waits, and throws their files away.
+    pub fn stop(mut self) -> io::Result<()> {
+        self.brokers.iter_mut().try_for_each(|broker| broker.process.terminate())?;
+        self.remove()
+    }
+
+    /// Ends all brokers at once (SIGKILL) and throws their files away.
+    pub fn remove(self) -> io::Result<()> {
+        self.brokers.into_iter().try_for_each(Broker::remove)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a process has used: CPU and memory as Linux tells them.
+//! What the processes of a broker, or of several together, have used: CPU and memory as Linux tells them.
 //!
 //! CPU is user plus system time of all threads, which the kernel takes from the scheduler's exact run time
 //! and prints in hundredths of a second. Memory is resident memory without the page cache.
@@ -20,8 +20,12 @@ pub struct Memory {
     pub peak_mib: f64,
 }
 
-/// CPU-seconds the process has used since its start.
-pub fn cpu_seconds(pid: u32) -> io::Result<f64> {
+/// CPU-seconds the processes have used since their start.
+pub fn cpu_seconds(pids: &[u32]) -> io::Result<f64> {
+    pids.iter().map(|pid| cpu_seconds_of(*pid)).sum()
+}
+
+fn cpu_seconds_of(pid: u32) -> io::Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name in parentheses may hold anything; user and system time are the 12th and 13th fields after it.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
@@ -32,8 +36,18 @@ pub fn cpu_seconds(pid: u32) -> io::Result<f64> {
     }
 }
 
-/// Memory of the process.
-pub fn memory(pid: u32) -> io::Result<Memory> {
+/// Memory of the processes; the peak is the sum of their peaks.
+pub fn memory(pids: &[u32]) -> io::Result<Memory> {
+    let mut sum = Memory { rss_mib: 0.0, peak_mib: 0.0 };
+    for pid in pids {
+        let memory = memory_of(*pid)?;
+        sum.rss_mib += memory.rss_mib;
+        sum.peak_mib += memory.peak_mib;
+    }
+    Ok(sum)
+}
+
+fn memory_of(pid: u32) -> io::Result<Memory> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let mib = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));

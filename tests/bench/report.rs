@@ -54,6 +54,8 @@ pub fn text(results: &Results, about: &Value) -> String {
     let mut text = format!("{table}\n\n");
     text += "Values are medians of the rounds [least..greatest]; ratios are taken round by round.\n";
     text += "excess: what Ottla costs more than the null broker / what Kafka costs more, by the medians.\n";
+    text += "cluster CPU: of all three together, each GB counted once; acks=all, 3 replicas, 2 of them in sync at least. In the null \
+             broker's place stands 3 x its cost of producing + 2 x its cost of fetching a GB.\n";
     text += "Kafka's default durability (\"replicated\").\n";
     text += &format!("Machine: {}\n", about["machine"]);
     for mood in &results.moods {

@@ -5,18 +5,18 @@
 //! goes on.
 
 use std::io;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::fetch;
+use crate::cluster;
+use crate::failover;
 use crate::figures::{Group, Results};
 use crate::latency;
 use crate::load::{self, PARTITIONS, Shape};
 use crate::machine;
 use crate::partitions;
-use crate::peers::{Broker, Peer, Stand};
+use crate::peers::{Cluster, Peer, Stand};
 use crate::process;
 use crate::progress::Progress;
 use crate::sample::{self, Length, Sample};
@@ -25,8 +25,8 @@ use crate::topics::{self, NewTopic, THROWN_AWAY};
 
 /// A JVM is warm when two samples in a row differ by less than this share.
 const FLAT: f64 = 0.05;
-/// A minute for the controller to make a topic is generous for all.
-const TOPIC_LIMIT: Duration = Duration::from_secs(60);
+/// Requests a second whose latency is measured.
+const RATE: u64 = 1000;
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -35,9 +35,9 @@ pub struct Plan {
     pub groups: Vec<Group>,
     /// Brokers.
     pub peers: Vec<Peer>,
-    /// Rounds of everything but partitions.
+    /// Rounds of everything but partitions and fail-over.
     pub rounds: usize,
-    /// Rounds of partitions, which take minutes on Kafka.
+    /// Rounds of partitions and of fail-over, which take minutes on Kafka.
     pub partition_rounds: usize,
     /// Of each sample.
     pub length: Length,
@@ -122,6 +122,12 @@ impl<'a> Run<'a> {
         if self.wants(Group::Partitions) {
             self.partitions();
         }
+        if self.wants(Group::Cluster) {
+            self.clusters()?;
+        }
+        if self.wants(Group::Failover) {
+            self.failover();
+        }
         Ok(())
     }
 
@@ -180,6 +186,84 @@ impl<'a> Run<'a> {
         self.took(Group::Partitions.name(), began);
     }
 
+    fn failover(&mut self) {
+        let began = Instant::now();
+        for round in 0..self.plan.partition_rounds {
+            for peer in self.order(round) {
+                if peer == Peer::Null {
+                    continue;
+                }
+                let name = format!("failover-{}-{round}", peer.name());
+                let step = |what: &str| self.progress.step(&format!("{}: {what}", peer.name()));
+                let seen = failover::measure(self.stand, peer, &name, self.plan.partitions, step);
+                if let Some(seen) = self.keep("fail-over", peer, seen) {
+                    self.put("failover", peer, round, seen.led_s);
+                    self.put("failover-cpu", peer, round, seen.cpu_s);
+                }
+            }
+        }
+        self.took(Group::Failover.name(), began);
+    }
+
+    /// Everything that is measured on three brokers that replicate.
+    fn clusters(&mut self) -> io::Result<()> {
+        let began = Instant::now();
+        let mut clusters = self.warm(Run::ready_cluster);
+        for round in 0..self.plan.rounds {
+            self.begin(round, &mut clusters)?;
+            for (id, shape) in cluster::LOADS {
+                for cluster in &clusters {
+                    self.replicated(id, *shape, round, cluster);
+                }
+            }
+            for cluster in clusters.iter().filter(|cluster| cluster.peer != Peer::Null) {
+                let peer = cluster.peer;
+                self.progress.step(&format!("round {}: latency of three {}", round + 1, peer.name()));
+                let seen = cluster::latency(cluster, self.plan.latency);
+                if let Some(seen) = self.keep("cluster latency", peer, seen) {
+                    self.put("cluster-p50", peer, round, seen.p50);
+                    self.put("cluster-p99", peer, round, seen.p99);
+                }
+            }
+        }
+        for cluster in clusters {
+            let peer = cluster.peer;
+            let gone = cluster.remove();
+            self.keep("stop", peer, gone);
+        }
+        self.took(Group::Cluster.name(), began);
+        Ok(())
+    }
+
+    fn replicated(&mut self, id: &'static str, shape: Shape, round: usize, cluster: &Cluster) {
+        let peer = cluster.peer;
+        self.progress.step(&format!("round {}: {id} on {}", round + 1, peer.name()));
+        let seen = cluster::cost(cluster, id, round, shape, self.plan.length);
+        let Some(cost) = self.keep(id, peer, seen) else { return };
+        self.put(id, peer, round, cost.cpu_per_gb);
+        for sample in &cost.samples {
+            if peer != Peer::Null {
+                self.results.put_max("cluster-rss", peer, round, sample.memory.rss_mib);
+            }
+            self.keep_raw(id, peer, round, sample);
+        }
+    }
+
+    fn ready_cluster(&mut self, peer: Peer) -> io::Result<Cluster> {
+        let cluster = cluster::start(self.stand, peer, self.plan.fill_bytes)?;
+        let plan = self.plan;
+        let length = Length { ready_pages: false, ..plan.length };
+        for (id, shape) in cluster::LOADS {
+            self.warm_up(peer, id, plan.warm_ups * cluster.brokers.len(), |number| {
+                cluster::produce(&cluster, &format!("warm-{id}-{number}"), *shape, length)
+            })?;
+        }
+        if peer != Peer::Null {
+            cluster::latency(&cluster, plan.latency)?;
+        }
+        Ok(cluster)
+    }
+
     /// Everything that is measured on running brokers.
     fn loaded(&mut self) -> io::Result<()> {
         let groups = [Group::Produce, Group::Fetch, Group::Requests, Group::Latency];
@@ -187,17 +271,10 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let began = Instant::now();
-        let mut brokers = Vec::new();
-        for peer in self.plan.peers.clone() {
-            self.progress.step(&format!("starting and warming up {}", peer.name()));
-            let ready = self.ready(peer);
-            brokers.extend(self.keep("warm-up", peer, ready));
-        }
+        let mut brokers = self.warm(Run::ready);
         self.took("warm-up", began);
         for round in 0..self.plan.rounds {
-            self.results.moods.push(machine::mood(self.stand.dir())?);
-            let order = self.order(round);
-            brokers.sort_by_key(|broker| order.iter().position(|peer| *peer == broker.peer));
+            self.begin(round, &mut brokers)?;
             for (group, shapes) in
                 [(Group::Produce, PRODUCE), (Group::Fetch, FETCH), (Group::Requests, REQUESTS)]
             {
@@ -209,15 +286,34 @@ impl<'a> Run<'a> {
                 self.latency(round, &brokers);
             }
         }
-        for mut broker in brokers {
+        for broker in brokers {
             let peer = broker.peer;
-            let peak = process::memory(broker.pid()).map(|memory| memory.peak_mib);
+            let peak = process::memory(&broker.pids()).map(|memory| memory.peak_mib);
             if let Some(peak) = self.keep("rss-peak", peer, peak) {
                 self.put("rss-peak", peer, 0, peak);
             }
-            let gone = broker.process.terminate().and_then(|()| broker.remove());
+            let gone = broker.stop();
             self.keep("stop", peer, gone);
         }
+        Ok(())
+    }
+
+    /// The brokers, or clusters, that stay for all rounds, each made ready.
+    fn warm(&mut self, ready: fn(&mut Self, Peer) -> io::Result<Cluster>) -> Vec<Cluster> {
+        let mut clusters = Vec::new();
+        for peer in self.plan.peers.clone() {
+            self.progress.step(&format!("starting and warming up {}", peer.name()));
+            let cluster = ready(self, peer);
+            clusters.extend(self.keep("warm-up", peer, cluster));
+        }
+        clusters
+    }
+
+    /// Notes the machine's mood before a round and puts the brokers in its order.
+    fn begin(&mut self, round: usize, clusters: &mut [Cluster]) -> io::Result<()> {
+        self.results.moods.push(machine::mood(self.stand.dir())?);
+        let order = self.order(round);
+        clusters.sort_by_key(|cluster| order.iter().position(|peer| *peer == cluster.peer));
         Ok(())
     }
 
@@ -226,7 +322,7 @@ impl<'a> Run<'a> {
         group: Group,
         shapes: &[(&'static str, Shape)],
         round: usize,
-        brokers: &[Broker],
+        brokers: &[Cluster],
     ) {
         let began = Instant::now();
         for (id, shape) in shapes {
@@ -234,10 +330,11 @@ impl<'a> Run<'a> {
                 let peer = broker.peer;
                 self.progress.step(&format!("round {}: {id} on {}", round + 1, peer.name()));
                 let seen = match group {
-                    Group::Fetch => {
-                        sample::take(broker.pid(), fetch::fetch(broker.port, id), read(self.plan.length))
+                    Group::Fetch => sample::of_fetching(broker, alone(id), self.plan.length),
+                    _ => {
+                        let name = format!("{id}-{round}");
+                        sample::of_producing(broker, alone(&name), *shape, self.plan.length)
                     }
-                    _ => written(broker, &format!("{id}-{round}"), *shape, self.plan.length),
                 };
                 let Some(sample) = self.keep(id, peer, seen) else { continue };
                 let value = match group {
@@ -246,21 +343,24 @@ impl<'a> Run<'a> {
                 };
                 self.put(id, peer, round, value);
                 self.results.put_max("rss-load", peer, round, sample.memory.rss_mib);
-                let raw =
-                    json!({ "figure": id, "broker": peer.name(), "round": round, "raw": sample.json() });
-                self.results.samples.push(raw);
+                self.keep_raw(id, peer, round, &sample);
             }
         }
         self.took(group.name(), began);
     }
 
-    fn latency(&mut self, round: usize, brokers: &[Broker]) {
+    fn keep_raw(&mut self, id: &str, peer: Peer, round: usize, sample: &Sample) {
+        let raw = json!({ "figure": id, "broker": peer.name(), "round": round, "raw": sample.json() });
+        self.results.samples.push(raw);
+    }
+
+    fn latency(&mut self, round: usize, brokers: &[Cluster]) {
         let began = Instant::now();
         for broker in brokers {
             let peer = broker.peer;
             self.progress.step(&format!("round {}: latency of {}", round + 1, peer.name()));
-            let seen = create(broker, "latency")
-                .and_then(|()| latency::measure(broker.port, "latency", self.plan.latency));
+            let seen = topics::ready(broker.port, alone("latency"))
+                .and_then(|target| latency::measure(&target, RATE, self.plan.latency));
             if let Some(seen) = self.keep("latency", peer, seen) {
                 self.put("latency-p50", peer, round, seen.p50);
                 self.put("latency-p99", peer, round, seen.p99);
@@ -271,24 +371,21 @@ impl<'a> Run<'a> {
     }
 
     /// A broker that has seen every kind of load, a JVM until its CPU is flat under each.
-    fn ready(&mut self, peer: Peer) -> io::Result<Broker> {
-        let mut broker = self.stand.start(peer, peer.name())?;
-        broker.await_metadata()?;
+    fn ready(&mut self, peer: Peer) -> io::Result<Cluster> {
+        let broker = self.stand.start_cluster(peer, peer.name(), 1)?;
         let plan = self.plan;
         let length = Length { ready_pages: false, ..plan.length };
         for (group, shapes) in [(Group::Produce, PRODUCE), (Group::Requests, REQUESTS)] {
             for (id, shape) in shapes.iter().filter(|_| plan.groups.contains(&group)) {
-                self.warm_up(peer, id, |number| {
-                    written(&broker, &format!("warm-{id}-{number}"), *shape, length)
+                self.warm_up(peer, id, plan.warm_ups, |number| {
+                    let name = format!("warm-{id}-{number}");
+                    sample::of_producing(&broker, alone(&name), *shape, length)
                 })?;
             }
         }
         for (id, shape) in FETCH.iter().filter(|_| plan.groups.contains(&Group::Fetch)) {
-            create(&broker, id)?;
-            load::fill(broker.port, id, *shape, plan.fill_bytes)?;
-            self.warm_up(peer, id, |_| {
-                sample::take(broker.pid(), fetch::fetch(broker.port, id), read(length))
-            })?;
+            load::fill(topics::ready(broker.port, alone(id))?, *shape, plan.fill_bytes)?;
+            self.warm_up(peer, id, plan.warm_ups, |_| sample::of_fetching(&broker, alone(id), length))?;
         }
         Ok(broker)
     }
@@ -299,46 +396,32 @@ impl<'a> Run<'a> {
         &mut self,
         peer: Peer,
         id: &str,
+        limit: usize,
         mut sample: impl FnMut(usize) -> io::Result<Sample>,
     ) -> io::Result<()> {
         let mut seen: Vec<f64> = Vec::new();
-        for number in 0..self.plan.warm_ups {
+        let mut flat = peer != Peer::Kafka;
+        for number in 0..limit {
             let sample = sample(number)?;
             seen.push(sample.cpu_s / sample.requests as f64 * 1e6);
-            let flat = matches!(seen[..], [.., before, last] if (last / before - 1.0).abs() < FLAT);
-            if flat || peer != Peer::Kafka {
+            flat |= matches!(seen[..], [.., before, last] if (last / before - 1.0).abs() < FLAT);
+            if flat {
                 break;
             }
         }
         let told: Vec<String> = seen.iter().map(|value| format!("{value:.1}")).collect();
-        let note = format!("{} warmed up for {id} at {} CPU-us a request", peer.name(), told.join(", "));
+        let warm = if flat { "" } else { "; NOT FLAT: its figures may be of a JVM that still compiles" };
+        let note =
+            format!("{} warmed up for {id} at {} CPU-us a request{warm}", peer.name(), told.join(", "));
         self.progress.tell(&note);
         self.results.notes.push(note);
         Ok(())
     }
 }
 
-fn create(broker: &Broker, name: &str) -> io::Result<()> {
-    let topic = NewTopic { name, partitions: PARTITIONS, settings: THROWN_AWAY };
-    topics::create(broker.port, &[topic], TOPIC_LIMIT)
-}
-
-/// The length of a sample that reads, and so fills no pages.
-fn read(length: Length) -> Length {
-    Length { bytes: u64::MAX, ..length }
-}
-
-/// A sample of producing to a topic made for it and deleted after it.
-fn written(broker: &Broker, topic: &str, shape: Shape, length: Length) -> io::Result<Sample> {
-    create(broker, topic)?;
-    if !shape.one_record && length.ready_pages {
-        machine::touch_free_memory(length.bytes + length.bytes / 4);
-    }
-    let sample = sample::take(broker.pid(), load::produce(broker.port, topic, shape), length)?;
-    topics::delete(broker.port, topic)?;
-    // Time for the files to go, for all alike.
-    sleep(Duration::from_millis(1500).min(length.wall / 10));
-    Ok(sample)
+/// A topic of a broker that is alone.
+fn alone(name: &str) -> NewTopic<'_> {
+    NewTopic { name, partitions: PARTITIONS, replicas: 1, settings: THROWN_AWAY }
 }
 
 fn steps(plan: &Plan) -> usize {
@@ -350,6 +433,8 @@ fn steps(plan: &Plan) -> usize {
         Group::Requests => plan.rounds * plan.peers.len() * REQUESTS.len(),
         Group::Latency => plan.rounds * plan.peers.len(),
         Group::Partitions => plan.partition_rounds * real * 6,
+        Group::Cluster => plan.peers.len() + plan.rounds * (plan.peers.len() * cluster::LOADS.len() + real),
+        Group::Failover => plan.partition_rounds * real * (3 + partitions::names(plan.partitions).len()),
     };
     plan.peers.len() + plan.groups.iter().map(of).sum::<usize>()
 }

@@ -1,7 +1,7 @@
-//! One sample: a load runs, the broker's CPU is read before and after, what was acknowledged in between
-//! is counted.
+//! One sample: a load runs, the CPU of its broker, or of all brokers of a cluster, is read before and after, what was
+//! acknowledged in between is counted.
 //!
-//! A sample ends when the broker has used enough CPU for the clock's hundredths not to matter, or when its
+//! A sample ends when the brokers have used enough CPU for the clock's hundredths not to matter, or when its
 //! time is over.
 
 use std::io;
@@ -12,14 +12,17 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::client::failed;
-use crate::load::Load;
+use crate::fetch;
+use crate::load::{self, Load, Shape};
 use crate::machine;
+use crate::peers::Cluster;
 use crate::process::{self, Memory};
+use crate::topics::{self, NewTopic};
 
 /// How long a sample is.
 #[derive(Clone, Copy, Debug)]
 pub struct Length {
-    /// The broker's CPU-seconds it lasts.
+    /// CPU-seconds of the brokers it lasts.
     pub cpu_s: f64,
     /// It ends after this in any case.
     pub wall: Duration,
@@ -34,7 +37,7 @@ pub struct Length {
 /// What was seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// CPU-seconds of the broker.
+    /// CPU-seconds of the broker, or of all together.
     pub cpu_s: f64,
     /// CPU-seconds of the whole machine: broker, client, kernel threads, others.
     pub machine_cpu_s: f64,
@@ -44,7 +47,7 @@ pub struct Sample {
     pub bytes: u64,
     /// Answers.
     pub requests: u64,
-    /// Of the broker at the end, still under load.
+    /// Of the brokers at the end, still under load.
     pub memory: Memory,
 }
 
@@ -73,13 +76,41 @@ impl Sample {
     }
 }
 
-/// Takes a sample of the process `pid` under `load`, and stops the load.
-pub fn take(pid: u32, load: Load, length: Length) -> io::Result<Sample> {
+/// A sample of producing to a topic made for it and deleted after it.
+pub fn of_producing(
+    cluster: &Cluster,
+    topic: NewTopic<'_>,
+    shape: Shape,
+    length: Length,
+) -> io::Result<Sample> {
+    let target = topics::ready(cluster.port, topic)?;
+    if !shape.one_record && length.ready_pages {
+        let written = length.bytes * topic.replicas as u64;
+        machine::touch_free_memory(written + written / 4);
+    }
+    let sample = take(cluster, load::produce(target, shape), length)?;
+    // A follower that fell behind was spared work: then there is no figure.
+    topics::await_led(cluster.port, &[(topic.name.to_owned(), topic.partitions)], Instant::now())?;
+    topics::delete(cluster.port, topic.name)?;
+    // Time for the files to go, for all alike.
+    sleep(Duration::from_millis(1500).min(length.wall / 10));
+    Ok(sample)
+}
+
+/// A sample of reading a topic that is filled already; it fills no pages.
+pub fn of_fetching(cluster: &Cluster, topic: NewTopic<'_>, length: Length) -> io::Result<Sample> {
+    let target = topics::target(cluster.port, topic)?;
+    take(cluster, fetch::fetch(target), Length { bytes: u64::MAX, ..length })
+}
+
+/// Takes a sample of the brokers under `load`, and stops the load.
+fn take(cluster: &Cluster, load: Load, length: Length) -> io::Result<Sample> {
+    let pids = cluster.pids();
     sleep(length.warm_up);
     let read = || -> io::Result<(f64, f64, u64, u64)> {
         let bytes = load.counters.bytes.load(Ordering::Relaxed);
         let requests = load.counters.requests.load(Ordering::Relaxed);
-        Ok((process::cpu_seconds(pid)?, machine::busy_seconds()?.0, bytes, requests))
+        Ok((process::cpu_seconds(&pids)?, machine::busy_seconds()?.0, bytes, requests))
     };
     let start = Instant::now();
     let (cpu, busy, bytes, requests) = read()?;
@@ -97,7 +128,7 @@ pub fn take(pid: u32, load: Load, length: Length) -> io::Result<Sample> {
         wall_s: start.elapsed().as_secs_f64(),
         bytes: end.2 - bytes,
         requests: end.3 - requests,
-        memory: process::memory(pid)?,
+        memory: process::memory(&pids)?,
     };
     load.stop()?;
     if sample.requests == 0 || sample.cpu_s <= 0.0 {

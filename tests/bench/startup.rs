@@ -27,9 +27,9 @@ pub fn measure_dev(stand: &Stand, name: &str, idle: Duration) -> io::Result<Star
 }
 
 fn finish(mut broker: Broker, idle: Duration) -> io::Result<Start> {
-    let metadata_ms = broker.await_metadata()?.as_secs_f64() * 1000.0;
+    let metadata_ms = broker.await_metadata(1)?.as_secs_f64() * 1000.0;
     sleep(idle);
-    let idle_mib = process::memory(broker.pid())?.rss_mib;
+    let idle_mib = process::memory(&[broker.pid()])?.rss_mib;
     broker.process.terminate()?;
     broker.remove()?;
     Ok(Start { metadata_ms, idle_mib })
