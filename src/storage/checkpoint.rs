@@ -62,6 +62,11 @@ pub(super) fn read_entries<T>(
     Ok(entries)
 }
 
+/// Whether a checkpoint ends as one does: an entry that was cut short by a crash may read like another one.
+pub(super) fn is_whole(fs: &Arc<dyn Fs>, path: &Path) -> io::Result<bool> {
+    Ok(fs.read(path, MAX_BYTES)?.ends_with(b"\n"))
+}
+
 /// Writes a checkpoint of these entry lines, atomically and durably.
 pub(super) fn write_entries<L: std::fmt::Display>(
     fs: &Arc<dyn Fs>,

@@ -1,9 +1,11 @@
 //! Leader epoch cache: which leader epoch wrote which offsets (`LeaderEpochFileCache`, KIP-101, KIP-279).
 //!
 //! Entries (epoch, start offset), both strictly increasing. Followers compare their log with the leader's by
-//! it after a change of leader, so a lost entry can mean lost or diverging records: every change is written
-//! and synced before the call returns, and only changes are written. Truncation may leave the file ahead of
-//! the log after a crash; loading truncates again.
+//! it after a change of leader, so a lost entry can mean lost or diverging records: every change is written before the
+//! call returns, and only changes are written. What is taken away is synced, too. A new epoch is not: an election would
+//! cost thousands of syncs, and until its batches are flushed recovery learns it from them; the log's flush syncs the
+//! file before it counts them as flushed. Truncation may leave the file ahead of the log after a crash; loading
+//! truncates again.
 //! Knows nothing of logs or of who leads.
 
 use std::io;
@@ -11,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint;
-use super::fs::{Fs, damaged};
+use super::fs::{Fs, damaged, deferring};
 
 /// Name of the file in a partition directory.
 pub const EPOCH_FILE: &str = "leader-epoch-checkpoint";
@@ -33,6 +35,9 @@ pub struct EpochCache {
     path: Box<Path>,
     /// Ascending in both fields.
     entries: Vec<EpochEntry>,
+    /// Changes so far, and the last one that is durable with all before it.
+    changes: u64,
+    synced: u64,
 }
 
 impl EpochCache {
@@ -46,12 +51,12 @@ impl EpochCache {
         if let Some(pair) = entries.windows(2).find(|pair| !ascending(pair)) {
             return Err(damaged(&path, format_args!("{:?} does not follow {:?}", pair[1], pair[0])));
         }
-        Ok(EpochCache { fs, path: path.into_boxed_path(), entries })
+        Ok(EpochCache { entries, ..EpochCache::empty(fs, path) })
     }
 
     /// A cache without entries over `path`; the file is written at the first change.
     pub fn empty(fs: Arc<dyn Fs>, path: PathBuf) -> EpochCache {
-        EpochCache { fs, path: path.into_boxed_path(), entries: Vec::new() }
+        EpochCache { fs, path: path.into_boxed_path(), entries: Vec::new(), changes: 0, synced: 0 }
     }
 
     /// The file (or a directory above it) was renamed.
@@ -100,7 +105,7 @@ impl EpochCache {
         }
     }
 
-    /// Notes that `epoch` writes from `start_offset` on. Nothing happens when the newest entry already says so;
+    /// Notes, without a sync, that `epoch` writes from `start_offset` on. Nothing happens when the newest entry already says so;
     /// otherwise entries that contradict (same or later epoch, same or later offset) give way.
     /// `InvalidInput` for negative numbers.
     pub fn assign(&mut self, epoch: i32, start_offset: i64) -> io::Result<()> {
@@ -120,8 +125,19 @@ impl EpochCache {
             let removed = &self.entries[kept..];
             tracing::warn!(path = %self.path.display(), epoch, start_offset, ?removed, "epochs truncated by a new one");
         }
-        let entries = self.entries[..kept].iter().copied().chain([EpochEntry { epoch, start_offset }]);
-        self.write(entries.collect())
+        let mut entries = self.entries[..kept].to_vec();
+        entries.push(EpochEntry { epoch, start_offset });
+        deferring(|| self.put(entries))
+    }
+
+    /// The newest change, unless it is durable.
+    pub fn unsynced(&self) -> Option<u64> {
+        (self.synced < self.changes).then_some(self.changes)
+    }
+
+    /// The file as of `change`, and its name, were synced.
+    pub fn note_synced(&mut self, change: u64) {
+        self.synced = self.synced.max(change);
     }
 
     /// Drops the entries that start at or above `end_offset` (`truncateFromEnd`).
@@ -161,11 +177,18 @@ impl EpochCache {
         self.write(Vec::new())
     }
 
-    /// The file first: what could not be written (a full disk) is not known either, or it would never be written.
     fn write(&mut self, entries: Vec<EpochEntry>) -> io::Result<()> {
+        self.put(entries)?;
+        self.synced = self.changes;
+        Ok(())
+    }
+
+    /// The file first: what could not be written (a full disk) is not known either, or it would never be written.
+    fn put(&mut self, entries: Vec<EpochEntry>) -> io::Result<()> {
         let lines = entries.iter().map(|entry| format!("{} {}", entry.epoch, entry.start_offset));
         checkpoint::write_entries(&self.fs, &self.path, lines)?;
         self.entries = entries;
+        self.changes += 1;
         Ok(())
     }
 }
@@ -180,6 +203,7 @@ fn parse(line: &str) -> Option<EpochEntry> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fs::Open;
     use super::super::sim_fs::SimFs;
     use super::*;
 
@@ -289,17 +313,29 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_at_any_time_leaves_a_whole_file() {
+    fn a_crash_leaves_what_was_synced_or_taken_away() {
         for seed in 0..100 {
             let sim = SimFs::new(seed);
             let fs: Arc<dyn Fs> = Arc::new(sim.clone());
             let mut cache = EpochCache::load(fs.clone(), PATH.into()).unwrap();
-            let mut random = fastrand::Rng::with_seed(seed);
-            let mut done = Vec::new();
-            for epoch in 0..random.i32(1..20) {
-                cache.assign(epoch, i64::from(epoch) * 10).unwrap();
-                done.push((epoch, i64::from(epoch) * 10));
+            let last = fastrand::Rng::with_seed(seed).i32(1..20);
+            let mut done: Vec<(i32, i64)> = (0..=last).map(|epoch| (epoch, i64::from(epoch) * 10)).collect();
+            for (epoch, start_offset) in &done {
+                cache.assign(*epoch, *start_offset).unwrap();
             }
+            match seed % 2 {
+                0 => {
+                    cache.truncate_from_end(i64::from(last) * 10).unwrap();
+                    done.pop();
+                }
+                _ => {
+                    let change = cache.unsynced().expect("a new epoch is not synced");
+                    fs.open(Path::new(PATH), Open::Write).unwrap().sync().unwrap();
+                    fs.sync_dir(Path::new("/")).unwrap();
+                    cache.note_synced(change);
+                }
+            }
+            assert_eq!(cache.unsynced(), None);
             sim.crash();
             assert_eq!(pairs(&EpochCache::load(fs, PATH.into()).unwrap()), done, "seed {seed}");
         }

@@ -268,7 +268,7 @@ pub(super) fn defers() -> bool {
 
 /// Runs `work`, in which this thread's syncs do nothing: thousands of small syncs cost seconds, one
 /// [`Fs::sync_deferred`] after them costs milliseconds. Until that call nothing of `work` counts as durable, so it is
-/// for what may be lost whole: new, empty logs, and the end of a run before it is marked clean.
+/// for what may be lost whole: new, empty logs, the end of a run before it is marked clean, and what is synced later.
 pub fn deferring<T>(work: impl FnOnce() -> T) -> T {
     struct Restore(bool);
     impl Drop for Restore {

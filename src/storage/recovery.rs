@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::batch_scan::BatchScan;
+use super::checkpoint;
 use super::epoch_cache::{EPOCH_FILE, EpochCache, EpochEntry};
 use super::fs::Fs;
 use super::log::{Health, Log, LogContext, State};
@@ -139,7 +140,12 @@ impl Loading<'_> {
         if !self.names.has(EPOCH_FILE) {
             return Ok(());
         }
-        match EpochCache::load(self.fs().clone(), self.dir().join(EPOCH_FILE)) {
+        let path = self.dir().join(EPOCH_FILE);
+        // It is renamed into its place before it is synced: a crash may have left less of it, or nothing.
+        if !self.request.is_clean && !checkpoint::is_whole(self.fs(), &path)? {
+            return self.rebuild_epochs();
+        }
+        match EpochCache::load(self.fs().clone(), path) {
             Ok(epochs) => self.epochs = epochs,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 tracing::warn!(%error, "leader epochs rebuilt from the batches");
@@ -150,11 +156,16 @@ impl Loading<'_> {
         Ok(())
     }
 
+    /// From the batches; after a crash from those that were flushed: recovery, which checks them, notes those of the rest.
     fn rebuild_epochs(&mut self) -> io::Result<()> {
-        for segment in self.segments.all() {
+        let end = if self.request.is_clean { i64::MAX } else { self.request.recovery_point };
+        for segment in self.segments.all().iter().take_while(|segment| segment.base_offset() < end) {
             let mut scan = BatchScan::new(segment.file()?, 0, segment.size());
             // What cannot be read here is recovery's business.
             while let Ok(Some(batch)) = scan.next_batch() {
+                if batch.base_offset() >= end {
+                    break;
+                }
                 if self.epochs.latest().is_none_or(|latest| batch.leader_epoch() > latest.epoch)
                     && batch.leader_epoch() >= 0
                 {

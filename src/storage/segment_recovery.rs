@@ -104,9 +104,10 @@ fn is_continuation(batch: &ScannedBatch, segment: &Segment, next: i64, epochs: &
     let rises = base >= next && last >= base && last < i64::MAX;
     let fits = last.checked_sub(segment.base_offset()).is_some_and(|delta| delta <= i64::from(i32::MAX));
     let epoch = batch.leader_epoch();
-    // Entries at or above this batch say nothing about it: a leader notes its epoch before it writes.
-    let written_below = epochs.epoch_for(base.saturating_sub(1)).unwrap_or(-1);
-    rises && fits && (epoch < 0 || epoch >= written_below)
+    // An older epoch's batch where a later one is known to begin was cut off, and the disk lost the cut: kept, it would pass
+    // for the later one's.
+    let known = epochs.epoch_for(base).unwrap_or(-1);
+    rises && fits && (epoch < 0 || epoch >= known)
 }
 
 /// A part of a file in memory, moved forward as batches are checked.

@@ -256,8 +256,12 @@ impl World {
         let start = self.log.log_start_offset();
         let mut last = BTreeMap::new();
         let mut all = Vec::new();
+        let epochs = self.log.epochs();
         for batch in found {
             let view = BatchView::parse(batch).unwrap();
+            let at = view.base_offset().max(start);
+            let known = epochs.iter().rfind(|entry| entry.start_offset <= at).map(|entry| entry.epoch);
+            assert_eq!(known, Some(view.partition_leader_epoch()), "the epoch at {at}: {epochs:?}");
             if let Some(producer) = view.producer().filter(|_| !view.is_control()) {
                 last.insert(producer.id, (producer.last_sequence, view.last_offset()));
             }

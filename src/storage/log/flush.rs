@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::{Health, Log, State};
 use crate::clock::Timestamp;
+use crate::storage::epoch_cache::EPOCH_FILE;
 use crate::storage::fs::{Open, parent_of};
 use crate::storage::log_config::LogConfig;
 use crate::storage::log_error::LogError;
@@ -25,6 +26,8 @@ struct Flush {
     sealed: Vec<Arc<Segment>>,
     active: Arc<Segment>,
     snapshots: Vec<i64>,
+    /// The change up to which the epochs get durable, if there is one.
+    epochs: Option<u64>,
     dir: std::path::PathBuf,
     dir_is_dirty: bool,
     is_new: bool,
@@ -95,7 +98,10 @@ impl Log {
             let mut state = self.lock_open()?;
             let target = offset.min(state.log_end_offset);
             let sealed_below = target.min(state.active().base_offset());
-            let is_dirty = state.is_new || state.cut_is_dirty || state.indexes_flushed_to < sealed_below;
+            let is_dirty = state.is_new
+                || state.cut_is_dirty
+                || state.indexes_flushed_to < sealed_below
+                || state.epochs.unsynced().is_some();
             if target <= state.flushed_offset && !is_dirty {
                 return Ok(state.flushed_offset);
             }
@@ -120,6 +126,7 @@ impl Log {
             state.cut_is_dirty = false;
             state.last_flush = now;
         }
+        state.epochs.note_synced(job.epochs.unwrap_or(0));
         state.is_new &= !job.is_new;
         Ok(state.flushed_offset)
     }
@@ -150,7 +157,8 @@ impl Log {
         }
         let snapshots = job.snapshots.iter().map(|offset| snapshot_path(&job.dir, *offset));
         let metadata = job.is_new.then(|| job.dir.join(PARTITION_METADATA_FILE));
-        for path in snapshots.chain(metadata) {
+        let epochs = job.epochs.map(|_| job.dir.join(EPOCH_FILE));
+        for path in snapshots.chain(metadata).chain(epochs) {
             match fs.open(&path, Open::Write) {
                 Ok(file) => file.sync()?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -219,9 +227,10 @@ impl State {
             sealed: sealed.cloned().collect(),
             active: self.active().clone(),
             snapshots: recent.filter(|offset| *offset > point).collect(),
+            epochs: self.epochs.unsynced(),
             dir: self.dir.clone(),
             // A name made while the sync runs makes it dirty again.
-            dir_is_dirty: std::mem::take(&mut self.dir_is_dirty),
+            dir_is_dirty: std::mem::take(&mut self.dir_is_dirty) || self.epochs.unsynced().is_some(),
             is_new: self.is_new,
             cut_is_dirty: self.cut_is_dirty,
             truncations: self.truncations,
