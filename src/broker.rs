@@ -16,6 +16,7 @@ use crate::controller::runner::ControllerHandle;
 use crate::coordinator::directory::GroupCoordinator;
 use crate::membership::controller_line::LineSettings;
 use crate::membership::producer_ids::ProducerIds;
+use crate::membership::standing::Standing;
 use crate::metadata::cache::MetadataCache;
 use crate::metadata::configs::ConfigCache;
 use crate::metrics::Metrics;
@@ -65,6 +66,8 @@ pub struct Broker {
     pub metrics: Metrics,
     /// czxid of this broker's registration; -1 while it has none.
     pub epoch: Arc<AtomicI64>,
+    /// Whether its roles are surely the present ones.
+    pub standing: Arc<Standing>,
     /// Asks the process to end at once, because it can serve nothing any more.
     pub halt: Notify,
     /// Version of `/feature`; -1 while it is unknown.

@@ -40,7 +40,8 @@ pub async fn handle(broker: &Arc<Broker>, request: FetchRequest, call: Call<'_>)
         Err(code) => return Answer::Now(FetchResponse { error_code: code.code(), ..Default::default() }),
     };
     let targets = targets(broker, &session);
-    let outcomes = fetch::read(&params, &targets);
+    let mut outcomes = fetch::read(&params, &targets);
+    doubt(broker, &params, &targets, &mut outcomes);
     let listener = call.caller.listener.clone();
     let is_enough = fetch::is_enough(&params, &outcomes);
     if is_enough && fetch_convert::old_format(version).is_none() {
@@ -51,10 +52,11 @@ pub async fn handle(broker: &Arc<Broker>, request: FetchRequest, call: Call<'_>)
     let read = is_enough.then_some(outcomes);
     let broker = broker.clone();
     Answer::Later(Box::pin(async move {
-        let (targets, outcomes) = match read {
+        let (targets, mut outcomes) = match read {
             Some(outcomes) => (targets, outcomes),
             None => fetch::until_readable(&params, targets).await,
         };
+        doubt(&broker, &params, &targets, &mut outcomes);
         fetch::count_sent(&params, &targets, &outcomes);
         respond(&broker, session, &targets, outcomes, version, &listener).await
     }))
@@ -137,6 +139,27 @@ fn find(
         return Err(ErrorCode::InconsistentTopicId);
     }
     Ok(partition)
+}
+
+/// A consumer that is beyond the end of this broker's log may have read the rest from a leader this broker has not heard of
+/// yet. OFFSET_OUT_OF_RANGE makes it give up its place, so that is only for one to say who surely leads; others send it to
+/// look for that one. (Kafka's brokers all say it.)
+fn doubt(broker: &Broker, params: &Params, targets: &[Target], outcomes: &mut [Outcome]) {
+    if params.follower.is_some() {
+        return;
+    }
+    for (target, outcome) in targets.iter().zip(outcomes) {
+        let (Outcome::Failed(code), Ok(partition)) = (outcome, &target.partition) else { continue };
+        if *code != ErrorCode::OffsetOutOfRange {
+            continue;
+        }
+        let log = partition.any_log(-1);
+        let is_beyond = log.is_ok_and(|log| target.wanted.fetch_offset > log.log_end_offset());
+        let surely_leads = partition.leader_log(-1).is_ok() && broker.standing.is_sure(broker.epoch());
+        if is_beyond && !surely_leads {
+            *code = ErrorCode::NotLeaderOrFollower;
+        }
+    }
 }
 
 fn told(outcome: &Outcome) -> Told {

@@ -26,6 +26,8 @@ pub async fn handle(
     if let Err(code) = broker.accept_control(request.broker_epoch, request.controller_epoch) {
         return Answer::Now(LeaderAndIsrResponse { error_code: code.code(), ..Default::default() });
     }
+    // Versions 0 and 1 do not name the epoch.
+    let epoch = if request.broker_epoch == -1 { broker.epoch() } else { request.broker_epoch };
     let working = broker.clone();
     // Creating directories and writing checkpoints takes its time: not on the connection's thread.
     let became = crate::blocking::run(move || {
@@ -37,6 +39,7 @@ pub async fn handle(
         let code = ErrorCode::UnknownServerError.code();
         return Answer::Now(LeaderAndIsrResponse { error_code: code, ..Default::default() });
     };
+    broker.standing.roles_given(epoch);
     let unchanged_or_taken = became.iter().filter(|change| change.code == ErrorCode::None);
     broker.fetchers.sync(unchanged_or_taken.map(|change| (&change.tp, change.topic_id)));
     hand_over_coordinators(broker, &became);

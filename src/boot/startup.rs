@@ -330,6 +330,7 @@ impl Parts {
             metrics: Metrics::default(),
             epoch,
             feature_epoch: Arc::new(AtomicI64::new(-1)),
+            standing: Arc::default(),
             halt: Notify::new(),
         })
     }
@@ -476,6 +477,7 @@ async fn register(
         configs: parts.configs.clone(),
         broker_epoch: broker.epoch.clone(),
         feature_epoch: broker.feature_epoch.clone(),
+        standing: broker.standing.clone(),
         tell: Box::new(move |told| {
             if let Some(broker) = hearer.upgrade() {
                 hear(&broker, told);

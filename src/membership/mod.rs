@@ -7,6 +7,7 @@ pub mod controller_line;
 pub mod producer_ids;
 pub mod registration;
 pub mod session;
+pub mod standing;
 pub mod watches;
 
 /// What the controller's shell must know of the session.

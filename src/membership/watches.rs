@@ -12,7 +12,8 @@ use ottla_zk::znode::config::{self as config_node, ConfigEntity};
 
 use super::Notice;
 use super::registration::{Registration, register};
-use super::session::{Action, Event, Session};
+use super::session::{Action, Event, Session, State};
+use super::standing::Standing;
 use crate::clock::Clock;
 use crate::metadata::configs::ConfigCache;
 
@@ -41,6 +42,8 @@ pub struct Watcher {
     pub broker_epoch: Arc<AtomicI64>,
     /// Where the version of `/feature` goes (-1 while it is unknown).
     pub feature_epoch: Arc<AtomicI64>,
+    /// Hears whether the session stands.
+    pub standing: Arc<Standing>,
     /// Hears what happened.
     pub tell: Box<dyn Fn(Told) + Send + Sync>,
     /// Sequence of the last change note applied.
@@ -67,10 +70,12 @@ impl Watcher {
                 StoreEvent::Session(event) => {
                     let Some(event) = session_event(event) else { continue };
                     let mut actions = session.on(event);
+                    self.standing.set_session(session.state() == State::Registered);
                     while !actions.is_empty() {
                         let action = actions.remove(0);
                         if self.act(action).await {
                             actions.extend(session.on(Event::Registered));
+                            self.standing.set_session(session.state() == State::Registered);
                             if let Some(sender) = registered.take() {
                                 // Start-up may have given up waiting.
                                 let _gone = sender.send(());

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use ottla::protocol::error_code::ErrorCode;
 use ottla_zk::store::Store;
 
-use super::client::batch;
+use super::client::{Client, batch, code};
 use super::nodes::{Line, Node, Zk, json, one, until};
 use super::processes::{Process, properties};
 
@@ -169,4 +170,33 @@ async fn a_broker_that_stops_in_order_does_not_warn_of_its_own_leaving() {
     let mut stop = said.iter().skip_while(|line| !line.contains("INFO stopping")).peekable();
     assert!(stop.peek().is_some(), "{said:#?}");
     assert!(stop.all(|line| !line.contains("WARN") && !line.contains("ERROR")), "{said:#?}");
+}
+
+/// Found by the chaos rig: a consumer that had read on from the new leader asked the old one, which had not heard of it, and
+/// began anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_may_have_been_replaced_takes_nobodys_place_away() {
+    let zk = Zk::start().await;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut node = Node::at(1, dir.path().join("logs"), &[("zookeeper.session.timeout.ms", "1000")]);
+    node.line = Some(Line::to(&zk).await);
+    node.start_again(&zk).await;
+    let mut client = node.client().await;
+    client.create("t", 1, &[]).await;
+    client.produce(("t", 0), &["a", "b"]).await;
+    let beyond = async |client: &mut Client| code(client.fetch_as(12, ("t", 0), 3).await.error_code);
+    assert_eq!(beyond(&mut client).await, ErrorCode::OffsetOutOfRange, "nobody has more");
+    node.line.as_ref().expect("a line").set(false);
+    until("the loss of ZooKeeper to be noticed", async || {
+        let mut client = node.client().await;
+        (beyond(&mut client).await == ErrorCode::NotLeaderOrFollower).then_some(())
+    })
+    .await;
+    assert_eq!(client.values(("t", 0), 0).await.len(), 2, "what it has it serves");
+    node.line.as_ref().expect("a line").set(true);
+    until("the roles to be sure again", async || {
+        let mut client = node.client().await;
+        (beyond(&mut client).await == ErrorCode::OffsetOutOfRange).then_some(())
+    })
+    .await;
 }
