@@ -8,7 +8,6 @@ use ottla_zk::kafka::{KafkaError, brokers, configs, topics};
 use ottla_zk::store::StoreError;
 use ottla_zk::znode::config::{ConfigEntity, ConfigNode};
 use ottla_zk::znode::topic::{TopicId, TopicNode};
-use tokio::time::Instant;
 
 use super::assignment::{Candidate, Placement, assign_replicas, placement_of_added};
 use super::validation::{
@@ -80,7 +79,6 @@ impl Admin {
             partitions: assignment,
             ..TopicNode::default()
         };
-        self.configs.set_topic(&topic.name, topic.configs.clone());
         topics::create(&*self.store, &topic.name, &node).await?;
         tracing::info!(topic = topic.name, partitions = created.partitions, "created a topic");
         Ok(created)
@@ -194,20 +192,7 @@ impl Admin {
     /// Waits until `done` holds of the metadata, at most `limit`. False when it never did.
     pub async fn wait_for(&self, limit: Duration, done: impl Fn(&Image) -> bool) -> bool {
         // Nearly always there is nothing to wait for, and a look costs less than a place among the waiting.
-        if done(&self.metadata.image()) {
-            return true;
-        }
-        let mut changes = self.metadata.changes();
-        let deadline = Instant::now() + limit;
-        loop {
-            if done(&self.metadata.image()) {
-                return true;
-            }
-            match tokio::time::timeout_at(deadline, changes.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return done(&self.metadata.image()),
-            }
-        }
+        done(&self.metadata.image()) || tokio::time::timeout(limit, self.metadata.until(&done)).await.is_ok()
     }
 }
 

@@ -40,25 +40,21 @@ pub async fn handle(broker: &Arc<Broker>, request: FetchRequest, call: Call<'_>)
         Err(code) => return Answer::Now(FetchResponse { error_code: code.code(), ..Default::default() }),
     };
     let targets = targets(broker, &session);
-    let mut outcomes = fetch::read(&params, &targets);
-    doubt(broker, &params, &targets, &mut outcomes);
+    let outcomes = fetch::read(&params, &targets);
     let listener = call.caller.listener.clone();
     let is_enough = fetch::is_enough(&params, &outcomes);
     if is_enough && fetch_convert::old_format(version).is_none() {
-        fetch::count_sent(&params, &targets, &outcomes);
-        return Answer::Now(respond(broker, session, &targets, outcomes, version, &listener).await);
+        return Answer::Now(respond(broker, &params, session, &targets, outcomes, version, &listener).await);
     }
     // What is not enough is let go: it holds files open.
     let read = is_enough.then_some(outcomes);
     let broker = broker.clone();
     Answer::Later(Box::pin(async move {
-        let (targets, mut outcomes) = match read {
+        let (targets, outcomes) = match read {
             Some(outcomes) => (targets, outcomes),
             None => fetch::until_readable(&params, targets).await,
         };
-        doubt(&broker, &params, &targets, &mut outcomes);
-        fetch::count_sent(&params, &targets, &outcomes);
-        respond(&broker, session, &targets, outcomes, version, &listener).await
+        respond(&broker, &params, session, &targets, outcomes, version, &listener).await
     }))
 }
 
@@ -144,10 +140,7 @@ fn find(
 /// A consumer that is beyond the end of this broker's log may have read the rest from a leader this broker has not heard of
 /// yet. OFFSET_OUT_OF_RANGE makes it give up its place, so that is only for one to say who surely leads; others send it to
 /// look for that one. (Kafka's brokers all say it.)
-fn doubt(broker: &Broker, params: &Params, targets: &[Target], outcomes: &mut [Outcome]) {
-    if params.follower.is_some() {
-        return;
-    }
+fn doubt(broker: &Broker, targets: &[Target], outcomes: &mut [Outcome]) {
     for (target, outcome) in targets.iter().zip(outcomes) {
         let (Outcome::Failed(code), Ok(partition)) = (outcome, &target.partition) else { continue };
         if *code != ErrorCode::OffsetOutOfRange {
@@ -185,12 +178,17 @@ fn told(outcome: &Outcome) -> Told {
 /// The answer. Waits only where records are converted.
 async fn respond(
     broker: &Broker,
+    params: &Params,
     session: Fetch,
     targets: &[Target],
-    outcomes: Vec<Outcome>,
+    mut outcomes: Vec<Outcome>,
     version: i16,
     listener: &str,
 ) -> FetchResponse {
+    fetch::count_sent(params, targets, &outcomes);
+    if params.follower.is_none() {
+        doubt(broker, targets, &mut outcomes);
+    }
     let told: Vec<Told> = outcomes.iter().map(told).collect();
     let (session_id, keep) = broker.sessions.end(broker.clock.now(), &session, &told);
     let mut response = FetchResponse { session_id, ..Default::default() };

@@ -3,11 +3,14 @@
 //! Checked in Kafka's order: broker epoch, controller epoch, then each partition by itself (api-versions 5.5).
 //! v0-1 list partitions ungrouped; v5+ answers by topic id.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use ottla_zk::store::retry;
 
 use super::{Answer, Call};
 use crate::broker::Broker;
+use crate::membership::configurations;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::{OFFSETS_TOPIC, TopicPartition, Uuid};
 use crate::protocol::messages::leader_and_isr::{
@@ -24,6 +27,9 @@ pub async fn handle(
     call: Call<'_>,
 ) -> Answer<LeaderAndIsrResponse> {
     if let Err(code) = broker.accept_control(request.broker_epoch, request.controller_epoch) {
+        return Answer::Now(LeaderAndIsrResponse { error_code: code.code(), ..Default::default() });
+    }
+    if let Err(code) = read_configurations(broker, &request).await {
         return Answer::Now(LeaderAndIsrResponse { error_code: code.code(), ..Default::default() });
     }
     // Versions 0 and 1 do not name the epoch.
@@ -59,6 +65,28 @@ fn partitions(request: &LeaderAndIsrRequest) -> Vec<(TopicPartition, Uuid, &Lead
         }
     }
     all
+}
+
+/// Topics of which a log is to be made here are served as they are configured, so that is read before; a broker that
+/// cannot read it takes no role yet, as in Kafka (`LogManager.getOrCreateLog` within `makeLeader`). The request may be
+/// out of date by then.
+async fn read_configurations(broker: &Broker, request: &LeaderAndIsrRequest) -> Result<(), ErrorCode> {
+    let asked = partitions(request);
+    let comes = |(tp, _, state): &&(TopicPartition, Uuid, &LeaderAndIsrPartitionState)| {
+        state.replicas.contains(&broker.id) && broker.replicas.logs.get(tp).is_none()
+    };
+    let topics: BTreeSet<&str> = asked.iter().filter(comes).map(|(tp, _, _)| &*tp.topic).collect();
+    if topics.is_empty() {
+        return Ok(());
+    }
+    let topics: Vec<&str> = topics.into_iter().collect();
+    while let Err(error) = configurations::load_topics(&*broker.store, &broker.configs, &topics).await {
+        tracing::warn!(%error, topics = topics.len(), "what new topics set cannot be read; trying again");
+        tokio::time::sleep(retry::PAUSE).await;
+        broker.accept_control(request.broker_epoch, request.controller_epoch)?;
+    }
+    topics.iter().for_each(|topic| broker.throttles_changed(Some(topic)));
+    Ok(())
 }
 
 /// A group coordinator lives with the leader of its offsets partition.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use super::{Answer, Call};
 use crate::broker::Broker;
+use crate::metadata::configs::Overrides;
+use crate::metadata::image::Image;
 use crate::metadata::update;
+use crate::protocol::ids::TopicPartition;
 use crate::protocol::messages::{UpdateMetadataRequest, UpdateMetadataResponse};
 
 /// Serves a request.
@@ -23,8 +26,19 @@ pub async fn handle(
         broker.groups.topics_deleted(&deleted);
     }
     let now = broker.metadata.image();
+    forget_configurations(broker, &now, &deleted);
     if before.brokers().any(|known| !now.is_alive(known.id)) {
         broker.replicas.brokers_gone();
     }
     Answer::Now(UpdateMetadataResponse::default())
+}
+
+/// What a topic set goes with it: the next one of its name begins with its own.
+fn forget_configurations(broker: &Broker, now: &Image, deleted: &[TopicPartition]) {
+    for topic in deleted.iter().map(|tp| &tp.topic).filter(|topic| now.topic(topic).is_none()) {
+        if !broker.configs.topic_overrides(topic).is_empty() {
+            broker.configs.set_topic(topic, Overrides::new());
+            broker.throttles_changed(Some(topic));
+        }
+    }
 }

@@ -29,6 +29,7 @@ use crate::controller::runner::{self, ControllerHandle};
 use crate::coordinator::directory::{GroupCoordinator, Settings as GroupSettings};
 use crate::coordinator::group::{GroupConfig, ValueVersions};
 use crate::membership::Notice;
+use crate::membership::configurations;
 use crate::membership::controller_line::LineSettings;
 use crate::membership::producer_ids::ProducerIds;
 use crate::membership::registration::Registration;
@@ -128,7 +129,7 @@ pub async fn load(config: BrokerConfig, ground: Ground, progress: Arc<Progress>)
     };
     let broker_id = broker_id(&config, opened.broker_id()?, &store).await?;
     let configs = Arc::new(ConfigCache::new(config.settings.clone()));
-    let last_change = watches::load_all(&*store, &configs, broker_id).await.map_err(text)?;
+    let last_change = configurations::load_all(&*store, &configs, broker_id).await.map_err(text)?;
     let (logs, marks) = {
         let (config, configs) = (config.clone(), configs.clone());
         blocking(move || opened.load(broker_id, &config, &configs, &*clock, &progress)).await??

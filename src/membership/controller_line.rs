@@ -72,10 +72,13 @@ impl ControllerLine {
             self.open = Some(open);
             Ok((version, answer))
         };
+        // One that is paused or cut off never answers, and what it was asked must not wait for that as long as a request
+        // may take.
+        let replaced = metadata.until(|image| image.controller_id() != controller);
         tokio::select! {
             biased;
             answer = asked => answer,
-            () = replaced(&metadata, controller) => Err(LineError::Replaced(controller)),
+            () = replaced => Err(LineError::Replaced(controller)),
         }
     }
 
@@ -99,12 +102,4 @@ impl ControllerLine {
         let versions = connection.api_versions(*timeout).await?;
         Ok(Open { controller, connection, versions })
     }
-}
-
-/// Resolves when the metadata name another controller: one that is paused or cut off never answers, and what it was asked
-/// must not wait for that as long as a request may take.
-async fn replaced(metadata: &MetadataCache, controller: i32) {
-    let mut changes = metadata.changes();
-    // The sender lives as long as the cache.
-    while metadata.image().controller_id() == controller && changes.changed().await.is_ok() {}
 }

@@ -3,6 +3,7 @@
 //! Loss of ZooKeeper stops nothing here: leaders go on serving with what they know, and register again when a
 //! session stands. Knows nothing of partitions.
 
+pub mod configurations;
 pub mod controller_line;
 pub mod producer_ids;
 pub mod registration;

@@ -215,27 +215,3 @@ fn session_event(event: SessionEvent) -> Option<Event> {
         }
     }
 }
-
-/// Reads every topic's and this broker's configuration: at start, before the first change note.
-pub async fn load_all(
-    store: &dyn Store,
-    configs_cache: &ConfigCache,
-    broker_id: i32,
-) -> Result<i64, KafkaError> {
-    let notes = changes::read(store, config_node::CHANGES, config_node::CHANGE_PREFIX, -1).await?;
-    let last = notes.last().map_or(-1, |note| note.sequence);
-    let cluster = configs::read(store, &ConfigEntity::Broker(None)).await?;
-    let own = configs::read(store, &ConfigEntity::Broker(Some(broker_id))).await?;
-    configs_cache.set_broker(Some(cluster.config), Some(own.config));
-    let entities = configs::entities(store, "topics").await?;
-    for (entity, node) in entities.iter().zip(configs::read_many(store, &entities).await?) {
-        let ConfigEntity::Topic(topic) = entity else { continue };
-        match node {
-            Ok(node) => configs_cache.set_topic(topic, node.config),
-            Err(error) => {
-                tracing::error!(%error, "a topic's configuration cannot be read; defaults are in force for it")
-            }
-        }
-    }
-    Ok(last)
-}

@@ -40,6 +40,13 @@ impl MetadataCache {
         deleted
     }
 
+    /// Waits until the image is as `is_so` wants it.
+    pub async fn until(&self, is_so: impl Fn(&Image) -> bool) {
+        let mut changes = self.changes();
+        // The sender lives as long as this cache.
+        while !is_so(&self.image()) && changes.changed().await.is_ok() {}
+    }
+
     /// Hears of every change after this call: take it, look at the image, then wait.
     pub fn changes(&self) -> watch::Receiver<u64> {
         let mut changes = self.version.subscribe();

@@ -29,6 +29,23 @@ struct Inner {
     plain: Arc<LogConfig>,
     /// Of topics with overrides.
     resolved: HashMap<Arc<str>, Arc<LogConfig>>,
+    /// Counts the changes of topics.
+    version: u64,
+}
+
+impl Inner {
+    fn set_topic(&mut self, topic: &str, overrides: Overrides) {
+        self.version += 1;
+        if overrides.is_empty() {
+            self.topics.remove(topic);
+            self.resolved.remove(topic);
+            return;
+        }
+        let name: Arc<str> = topic.into();
+        let config = Arc::new(resolve(&self.layers, &overrides));
+        self.resolved.insert(name.clone(), config);
+        self.topics.insert(name, overrides);
+    }
 }
 
 impl ConfigCache {
@@ -37,7 +54,13 @@ impl ConfigCache {
         let layers = Layers { fixed, ..Layers::default() };
         let plain = Arc::new(resolve(&layers, &Overrides::new()));
         ConfigCache {
-            inner: RwLock::new(Inner { layers, topics: HashMap::new(), plain, resolved: HashMap::new() }),
+            inner: RwLock::new(Inner {
+                layers,
+                topics: HashMap::new(),
+                plain,
+                resolved: HashMap::new(),
+                version: 0,
+            }),
         }
     }
 
@@ -75,18 +98,24 @@ impl ConfigCache {
         self.read(|inner| inner.resolved.get(topic).unwrap_or(&inner.plain).clone())
     }
 
-    /// Takes a topic's overrides into force.
+    /// Takes a topic's overrides into force; none when it has none any more.
     pub fn set_topic(&self, topic: &str, overrides: Overrides) {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).set_topic(topic, overrides);
+    }
+
+    /// Counts the changes of topics, for [`ConfigCache::set_topics`].
+    pub fn version(&self) -> u64 {
+        self.read(|inner| inner.version)
+    }
+
+    /// Takes the overrides of several topics into force, unless any topic changed since `version`; says whether.
+    pub fn set_topics(&self, version: u64, topics: Vec<(&str, Overrides)>) -> bool {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let name: Arc<str> = topic.into();
-        if overrides.is_empty() {
-            inner.topics.remove(&name);
-            inner.resolved.remove(&name);
-            return;
+        let as_read = inner.version == version;
+        if as_read {
+            topics.into_iter().for_each(|(topic, overrides)| inner.set_topic(topic, overrides));
         }
-        let config = Arc::new(resolve(&inner.layers, &overrides));
-        inner.resolved.insert(name.clone(), config);
-        inner.topics.insert(name, overrides);
+        as_read
     }
 
     /// Takes dynamic broker values into force: `/config/brokers/<default>` and `/config/brokers/<id>`.
@@ -98,7 +127,7 @@ impl ConfigCache {
         if let Some(broker) = broker {
             inner.layers.broker = broker;
         }
-        let Inner { layers, topics, plain, resolved } = &mut *inner;
+        let Inner { layers, topics, plain, resolved, .. } = &mut *inner;
         *plain = Arc::new(resolve(layers, &Overrides::new()));
         for (topic, overrides) in topics {
             resolved.insert(topic.clone(), Arc::new(resolve(layers, overrides)));
@@ -178,5 +207,17 @@ mod tests {
         assert_eq!(cache.log_config("other").segment_bytes, 1024);
         cache.set_topic("t", Overrides::new());
         assert_eq!(cache.log_config("t").retention_ms, 604_800_000);
+    }
+
+    #[test]
+    fn an_older_reading_does_not_undo_a_change() {
+        let cache = ConfigCache::new(Settings::default());
+        let retention = |value: &str| Overrides::from([("retention.ms".into(), value.into())]);
+        let version = cache.version();
+        cache.set_topic("t", retention("2"));
+        assert!(!cache.set_topics(version, vec![("t", retention("1"))]));
+        assert_eq!(cache.log_config("t").retention_ms, 2);
+        assert!(cache.set_topics(cache.version(), vec![("t", retention("3"))]));
+        assert_eq!(cache.log_config("t").retention_ms, 3);
     }
 }

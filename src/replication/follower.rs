@@ -13,7 +13,7 @@ use super::partition::{Partition, Role, State};
 use crate::bugs::{self, Bug};
 use crate::clock::Timestamp;
 use crate::storage::append_error::AppendError;
-use crate::storage::log::Log;
+use crate::storage::log::{Log, LogOffsets};
 use crate::storage::log_error::LogError;
 
 impl Partition {
@@ -78,7 +78,7 @@ fn append(log: &Log, fetched: &Fetched, leader_epoch: i32, now: Timestamp) -> Re
         // Cut or restarted meanwhile: the fetcher learns where the log ends, and asks from there.
         return Ok(false);
     }
-    if has_nothing_to_compare(log, fetched, leader_epoch) {
+    if has_nothing_to_compare(log, &before, fetched, leader_epoch) {
         tracing::info!(partition = %log.partition(), offset = fetched.fetch_offset,
             "the leader's log starts where this one ends, which may have left it before: beginning anew");
         log.truncate_fully_and_start_at(fetched.fetch_offset, now)?;
@@ -107,8 +107,7 @@ fn append(log: &Log, fetched: &Fetched, leader_epoch: i32, now: Timestamp) -> Re
 /// there to compare, and its last records are of an earlier term and not known to be committed. The records are about to
 /// go anyhow; the producers' sequences that came with them must not stay, or this broker refuses, once it leads, what
 /// follows in the log of the others. (Kafka keeps them.)
-fn has_nothing_to_compare(log: &Log, fetched: &Fetched, leader_epoch: i32) -> bool {
-    let offsets = log.offsets();
+fn has_nothing_to_compare(log: &Log, offsets: &LogOffsets, fetched: &Fetched, leader_epoch: i32) -> bool {
     fetched.log_start_offset >= offsets.log_end_offset
         && offsets.high_watermark < offsets.log_end_offset
         && log.latest_epoch().is_none_or(|epoch| epoch < leader_epoch)

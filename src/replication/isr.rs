@@ -294,14 +294,16 @@ impl Isr {
                 self.proposed = None;
                 Settled::Changed
             }
-            Err(code @ (ErrorCode::OperationNotAttempted | ErrorCode::IneligibleReplica)) => {
+            Err(ErrorCode::OperationNotAttempted) => {
+                self.proposed = None;
+                Settled::RolledBack
+            }
+            Err(ErrorCode::IneligibleReplica) => {
                 self.proposed = None;
                 let joining = self.followers.iter_mut().filter(|follower| {
                     asked.isr.contains(&follower.id) && !self.committed.contains(&follower.id)
                 });
-                for follower in joining.filter(|_| code == ErrorCode::IneligibleReplica) {
-                    follower.refused_at_ms = Some(now_ms);
-                }
+                joining.for_each(|follower| follower.refused_at_ms = Some(now_ms));
                 Settled::RolledBack
             }
             Err(

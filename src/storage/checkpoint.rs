@@ -27,19 +27,22 @@ pub const CLEANER_FILE: &str = "cleaner-offset-checkpoint";
 /// Longest checkpoint we read: a million partitions with names of 200 characters fit.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// The entry lines of a checkpoint, each passed to `parse`, which gives `None` for a malformed one.
-/// A missing or empty file has no entries.
-pub(super) fn read_entries<T>(
-    fs: &Arc<dyn Fs>,
+/// What a checkpoint says; `None` if there is none.
+pub(super) fn read_text(fs: &Arc<dyn Fs>, path: &Path) -> io::Result<Option<String>> {
+    match fs.read(path, MAX_BYTES) {
+        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| damaged(path, "not UTF-8 text")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The entry lines of a checkpoint, each passed to `parse`, which gives `None` for a malformed one. An empty file has no
+/// entries.
+pub(super) fn entries_of<T>(
     path: &Path,
+    text: &str,
     mut parse: impl FnMut(&str) -> Option<T>,
 ) -> io::Result<Vec<T>> {
-    let bytes = match fs.read(path, MAX_BYTES) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let text = std::str::from_utf8(&bytes).map_err(|_| damaged(path, "not UTF-8 text"))?;
     let mut lines = text.lines();
     let Some(version) = lines.next() else { return Ok(Vec::new()) };
     if version.trim() != "0" {
@@ -62,11 +65,6 @@ pub(super) fn read_entries<T>(
     Ok(entries)
 }
 
-/// Whether a checkpoint ends as one does: an entry that was cut short by a crash may read like another one.
-pub(super) fn is_whole(fs: &Arc<dyn Fs>, path: &Path) -> io::Result<bool> {
-    Ok(fs.read(path, MAX_BYTES)?.ends_with(b"\n"))
-}
-
 /// Writes a checkpoint of these entry lines, atomically and durably.
 pub(super) fn write_entries<L: std::fmt::Display>(
     fs: &Arc<dyn Fs>,
@@ -83,7 +81,8 @@ pub(super) fn write_entries<L: std::fmt::Display>(
 /// Reads one of the offset checkpoints of a log directory (`OffsetCheckpointFile`). A missing or empty file
 /// gives no entries; a damaged one `InvalidData`.
 pub fn read_offsets(fs: &Arc<dyn Fs>, path: &Path) -> io::Result<BTreeMap<TopicPartition, i64>> {
-    Ok(read_entries(fs, path, parse_offset)?.into_iter().collect())
+    let text = read_text(fs, path)?.unwrap_or_default();
+    Ok(entries_of(path, &text, parse_offset)?.into_iter().collect())
 }
 
 /// Replaces one of the offset checkpoints, atomically and durably.

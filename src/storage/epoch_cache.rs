@@ -41,10 +41,15 @@ pub struct EpochCache {
 }
 
 impl EpochCache {
-    /// Reads the file at `path`; a missing or empty one gives an empty cache, a damaged one `InvalidData`
-    /// (recovery then starts from [`EpochCache::empty`] and rebuilds from the batches).
+    /// Reads the file at `path`; a missing one gives an empty cache, a damaged one `InvalidData` (recovery then starts
+    /// from [`EpochCache::empty`] and rebuilds from the batches). It is renamed into its place before it is synced, so
+    /// a crash may leave less of it, or nothing, and an entry cut short may read like another one: it must end its line.
     pub fn load(fs: Arc<dyn Fs>, path: PathBuf) -> io::Result<EpochCache> {
-        let entries = checkpoint::read_entries(&fs, &path, parse)?;
+        let Some(text) = checkpoint::read_text(&fs, &path)? else { return Ok(EpochCache::empty(fs, path)) };
+        if !text.ends_with('\n') {
+            return Err(damaged(&path, "it does not end with a line"));
+        }
+        let entries = checkpoint::entries_of(&path, &text, parse)?;
         let ascending = |pair: &[EpochEntry]| {
             pair[0].epoch < pair[1].epoch && pair[0].start_offset < pair[1].start_offset
         };
@@ -105,8 +110,8 @@ impl EpochCache {
         }
     }
 
-    /// Notes, without a sync, that `epoch` writes from `start_offset` on. Nothing happens when the newest entry already says so;
-    /// otherwise entries that contradict (same or later epoch, same or later offset) give way.
+    /// Notes, without a sync, that `epoch` writes from `start_offset` on. Nothing happens when the newest entry
+    /// already says so; otherwise entries that contradict (same or later epoch, same or later offset) give way.
     /// `InvalidInput` for negative numbers.
     pub fn assign(&mut self, epoch: i32, start_offset: i64) -> io::Result<()> {
         if epoch < 0 || start_offset < 0 {

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::batch_scan::BatchScan;
-use super::checkpoint;
 use super::epoch_cache::{EPOCH_FILE, EpochCache, EpochEntry};
 use super::fs::Fs;
 use super::log::{Health, Log, LogContext, State};
@@ -140,12 +139,7 @@ impl Loading<'_> {
         if !self.names.has(EPOCH_FILE) {
             return Ok(());
         }
-        let path = self.dir().join(EPOCH_FILE);
-        // It is renamed into its place before it is synced: a crash may have left less of it, or nothing.
-        if !self.request.is_clean && !checkpoint::is_whole(self.fs(), &path)? {
-            return self.rebuild_epochs();
-        }
-        match EpochCache::load(self.fs().clone(), path) {
+        match EpochCache::load(self.fs().clone(), self.dir().join(EPOCH_FILE)) {
             Ok(epochs) => self.epochs = epochs,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 tracing::warn!(%error, "leader epochs rebuilt from the batches");
@@ -159,21 +153,8 @@ impl Loading<'_> {
     /// From the batches; after a crash from those that were flushed: recovery, which checks them, notes those of the rest.
     fn rebuild_epochs(&mut self) -> io::Result<()> {
         let end = if self.request.is_clean { i64::MAX } else { self.request.recovery_point };
-        for segment in self.segments.all().iter().take_while(|segment| segment.base_offset() < end) {
-            let mut scan = BatchScan::new(segment.file()?, 0, segment.size());
-            // What cannot be read here is recovery's business.
-            while let Ok(Some(batch)) = scan.next_batch() {
-                if batch.base_offset() >= end {
-                    break;
-                }
-                if self.epochs.latest().is_none_or(|latest| batch.leader_epoch() > latest.epoch)
-                    && batch.leader_epoch() >= 0
-                {
-                    self.epochs.assign(batch.leader_epoch(), batch.base_offset())?;
-                }
-            }
-        }
-        Ok(())
+        let found = self.epochs_of_batches(end)?;
+        self.epochs.prepend(found)
     }
 
     /// The epochs of batches below the first known one. A log start that was raised took their entries with it; after a
@@ -181,20 +162,32 @@ impl Loading<'_> {
     fn learn_first_epochs(&mut self, log_start_offset: i64) -> io::Result<()> {
         let known = self.epochs.earliest().filter(|known| known.start_offset > log_start_offset);
         let Some(known) = known.filter(|_| !self.request.is_clean) else { return Ok(()) };
+        let mut found = self.epochs_of_batches(known.start_offset)?;
+        found.retain(|entry| entry.epoch <= known.epoch);
+        self.epochs.prepend(found)
+    }
+
+    /// The epochs of the batches that begin below `end`, as their headers say, up to the first that is none in each
+    /// segment.
+    fn epochs_of_batches(&self, end: i64) -> io::Result<Vec<EpochEntry>> {
         let mut found: Vec<EpochEntry> = Vec::new();
-        for segment in self.segments.all().iter().take_while(|s| s.base_offset() < known.start_offset) {
+        for segment in self.segments.all().iter().take_while(|segment| segment.base_offset() < end) {
             let mut scan = BatchScan::new(segment.file()?, 0, segment.size());
-            while let Some(batch) =
-                scan.next_batch()?.filter(|batch| batch.base_offset() < known.start_offset)
-            {
-                let (epoch, start_offset) = (batch.leader_epoch(), batch.base_offset().max(log_start_offset));
-                let is_next = found.last().is_none_or(|last| epoch > last.epoch);
-                if is_next && (0..=known.epoch).contains(&epoch) && batch.last_offset() >= log_start_offset {
+            loop {
+                let batch = match scan.next_batch() {
+                    Ok(Some(batch)) if batch.base_offset() < end => batch,
+                    Ok(_) => break,
+                    // Recovery's business.
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => break,
+                    Err(error) => return Err(error),
+                };
+                let (epoch, start_offset) = (batch.leader_epoch(), batch.base_offset());
+                if epoch >= 0 && found.last().is_none_or(|last| epoch > last.epoch) {
                     found.push(EpochEntry { epoch, start_offset });
                 }
             }
         }
-        self.epochs.prepend(found)
+        Ok(found)
     }
 
     /// After a clean stop: the end of the log, from the last index entry on. What turns out damaged all the same
@@ -327,8 +320,8 @@ impl Loading<'_> {
         // Kafka also drops an entry that starts at the end. It is true all the same, and to keep it saves a write
         // and a sync for every partition that was led without being written to.
         self.epochs.truncate_from_end(end.saturating_add(1))?;
-        self.epochs.truncate_from_start(log_start_offset)?;
         self.learn_first_epochs(log_start_offset)?;
+        self.epochs.truncate_from_start(log_start_offset)?;
         let producers = self.load_producers()?;
         let mut state = State {
             dir: request.dir.clone(),

@@ -40,7 +40,7 @@ pub fn measure(
     peer: Peer,
     name: &str,
     count: i32,
-    step: impl Fn(&str),
+    step: &dyn Fn(&str),
 ) -> io::Result<Failover> {
     step("starting three brokers");
     let mut cluster = stand.start_cluster(peer, name, BROKERS)?;

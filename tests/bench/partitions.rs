@@ -36,7 +36,7 @@ pub fn names(count: i32) -> Vec<(String, i32)> {
 }
 
 /// Measures `peer` with `count` partitions; `step` is told what comes next.
-pub fn measure(stand: &Stand, peer: Peer, name: &str, count: i32, step: impl Fn(&str)) -> io::Result<Many> {
+pub fn measure(stand: &Stand, peer: Peer, name: &str, count: i32, step: &dyn Fn(&str)) -> io::Result<Many> {
     step("starting");
     let mut broker = stand.start(peer, name)?;
     broker.await_metadata(1)?;

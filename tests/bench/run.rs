@@ -68,6 +68,9 @@ const FETCH: &[(&str, Shape)] =
     &[("fetch-16k", bulk(16 << 10)), ("fetch-64k", bulk(64 << 10)), ("fetch-1m", bulk(1_000_000))];
 const REQUESTS: &[(&str, Shape)] = &[("requests-1", small(1)), ("requests-8", small(8))];
 
+/// Measures a broker, or a cluster of a name, with so many partitions, and tells of its steps.
+type MeasureMany<T> = fn(&Stand, Peer, &str, i32, &dyn Fn(&str)) -> io::Result<T>;
+
 /// A run in progress.
 pub struct Run<'a> {
     plan: &'a Plan,
@@ -166,43 +169,41 @@ impl<'a> Run<'a> {
     }
 
     fn partitions(&mut self) {
-        let began = Instant::now();
-        for round in 0..self.plan.partition_rounds {
-            for peer in self.order(round) {
-                if peer == Peer::Null {
-                    continue;
-                }
-                let name = format!("many-{}-{round}", peer.name());
-                let step = |what: &str| self.progress.step(&format!("{}: {what}", peer.name()));
-                let seen = partitions::measure(self.stand, peer, &name, self.plan.partitions, step);
-                if let Some(many) = self.keep("many partitions", peer, seen) {
-                    self.put("many-create", peer, round, many.create_s);
-                    self.put("many-restart", peer, round, many.restart_s);
-                    self.put("many-killed", peer, round, many.killed_s);
-                    self.put("many-rss", peer, round, many.rss_mib);
-                }
-            }
-        }
-        self.took(Group::Partitions.name(), began);
+        self.of_many(Group::Partitions, "many partitions", partitions::measure, |run, peer, round, many| {
+            run.put("many-create", peer, round, many.create_s);
+            run.put("many-restart", peer, round, many.restart_s);
+            run.put("many-killed", peer, round, many.killed_s);
+            run.put("many-rss", peer, round, many.rss_mib);
+        });
     }
 
     fn failover(&mut self) {
+        self.of_many(Group::Failover, "fail-over", failover::measure, |run, peer, round, seen| {
+            run.put("failover", peer, round, seen.led_s);
+            run.put("failover-cpu", peer, round, seen.cpu_s);
+        });
+    }
+
+    /// Measures each broker of its own start with many partitions.
+    fn of_many<T>(
+        &mut self,
+        group: Group,
+        what: &str,
+        measure: MeasureMany<T>,
+        put: impl Fn(&mut Self, Peer, usize, T),
+    ) {
         let began = Instant::now();
         for round in 0..self.plan.partition_rounds {
-            for peer in self.order(round) {
-                if peer == Peer::Null {
-                    continue;
-                }
-                let name = format!("failover-{}-{round}", peer.name());
+            for peer in self.order(round).into_iter().filter(|peer| *peer != Peer::Null) {
+                let name = format!("{}-{}-{round}", group.name(), peer.name());
                 let step = |what: &str| self.progress.step(&format!("{}: {what}", peer.name()));
-                let seen = failover::measure(self.stand, peer, &name, self.plan.partitions, step);
-                if let Some(seen) = self.keep("fail-over", peer, seen) {
-                    self.put("failover", peer, round, seen.led_s);
-                    self.put("failover-cpu", peer, round, seen.cpu_s);
+                let seen = measure(self.stand, peer, &name, self.plan.partitions, &step);
+                if let Some(seen) = self.keep(what, peer, seen) {
+                    put(self, peer, round, seen);
                 }
             }
         }
-        self.took(Group::Failover.name(), began);
+        self.took(group.name(), began);
     }
 
     /// Everything that is measured on three brokers that replicate.

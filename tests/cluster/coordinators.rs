@@ -6,7 +6,7 @@ use ottla::protocol::messages::FindCoordinatorRequest;
 
 use super::client::Client;
 use super::groups::{commit, try_fetch};
-use super::nodes::{Node, Zk, until};
+use super::nodes::{Node, Zk, all_known, until};
 
 const GROUP: &str = "movers";
 const AT: (&str, i32) = ("moved", 0);
@@ -45,12 +45,7 @@ async fn committed(client: &mut Client) -> i64 {
 async fn a_coordinator_moves_with_its_leader_and_knows_every_commit() {
     let zk = Zk::start().await;
     let mut nodes = [Node::start(&zk, 1, SETTINGS).await, Node::start(&zk, 2, SETTINGS).await];
-    for node in &nodes {
-        until("both brokers in the metadata", async || {
-            (node.client().await.metadata(&[]).await.brokers.len() == 2).then_some(())
-        })
-        .await;
-    }
+    all_known(&nodes.each_ref()).await;
     nodes[0].client().await.create(AT.0, 1, &[]).await;
     let mut next = 1;
     for round in 0..3 {

@@ -9,7 +9,7 @@ use ottla::protocol::messages::{
 };
 
 use super::client::{batch, code};
-use super::nodes::{Node, Zk, json, until};
+use super::nodes::{Node, Zk, all_known, json, until};
 
 /// Asks the controller, `None` cancels; gives the partition's code.
 async fn reassign(controller: &Node, replicas: Option<Vec<i32>>) -> ErrorCode {
@@ -78,11 +78,7 @@ async fn a_partition_moves_between_live_brokers_and_a_move_that_cannot_end_is_ca
     let two = Node::start(&zk, 2, &[]).await;
     let little = [("replica.fetch.max.bytes", "200"), ("replica.fetch.response.max.bytes", "200")];
     let three = Node::start(&zk, 3, &little).await;
-    until("all brokers", async || {
-        let answer = one.client().await.metadata(&[]).await;
-        (answer.brokers.len() == 3).then_some(())
-    })
-    .await;
+    all_known(&[&one, &two, &three]).await;
     one.client().await.create("t", 1, &[]).await;
     let nodes = [&one, &two, &three];
     for value in 0..20 {

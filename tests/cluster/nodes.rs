@@ -34,6 +34,17 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl 
     }
 }
 
+/// Waits until each of `nodes` knows as many brokers as they are.
+pub async fn all_known(nodes: &[&Node]) {
+    for node in nodes {
+        until("every broker in the metadata", async || {
+            let answer = node.client().await.metadata(&[]).await;
+            (answer.brokers.len() == nodes.len()).then_some(())
+        })
+        .await;
+    }
+}
+
 /// An embedded ZooKeeper that can be stopped and started again on the same port and data.
 pub struct Zk {
     server: Option<Server>,
@@ -155,6 +166,16 @@ impl Node {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut node = Node::at(id, dir.path().join("logs"), settings);
         node._dir = Some(dir);
+        node.start_again(zk).await;
+        node
+    }
+
+    /// The same, behind a line to ZooKeeper that can be cut, and with a session of a second.
+    pub async fn behind_line(zk: &Zk, id: i32) -> Node {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut node = Node::at(id, dir.path().join("logs"), &[("zookeeper.session.timeout.ms", "1000")]);
+        node._dir = Some(dir);
+        node.line = Some(Line::to(zk).await);
         node.start_again(zk).await;
         node
     }

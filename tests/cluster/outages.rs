@@ -8,7 +8,7 @@ use ottla::protocol::error_code::ErrorCode;
 use ottla_zk::store::Store;
 
 use super::client::{Client, batch, code};
-use super::nodes::{Line, Node, Zk, json, one, until};
+use super::nodes::{Node, Zk, json, one, until};
 use super::processes::{Process, properties};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,10 +55,7 @@ async fn a_stop_without_zookeeper_ends_cleanly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_session_registers_again() {
     let zk = Zk::start().await;
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let mut node = Node::at(1, dir.path().join("logs"), &[("zookeeper.session.timeout.ms", "1000")]);
-    node.line = Some(Line::to(&zk).await);
-    node.start_again(&zk).await;
+    let node = Node::behind_line(&zk, 1).await;
     let mut client = node.client().await;
     client.create("lives", 1, &[]).await;
     let session = zk.session(Duration::from_secs(4)).await;
@@ -177,10 +174,7 @@ async fn a_broker_that_stops_in_order_does_not_warn_of_its_own_leaving() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_may_have_been_replaced_takes_nobodys_place_away() {
     let zk = Zk::start().await;
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let mut node = Node::at(1, dir.path().join("logs"), &[("zookeeper.session.timeout.ms", "1000")]);
-    node.line = Some(Line::to(&zk).await);
-    node.start_again(&zk).await;
+    let node = Node::behind_line(&zk, 1).await;
     let mut client = node.client().await;
     client.create("t", 1, &[]).await;
     client.produce(("t", 0), &["a", "b"]).await;

@@ -12,7 +12,7 @@ use ottla::protocol::records::batch::set_base_offset;
 use ottla::protocol::records::view::batches;
 
 use super::client::{batch, code};
-use super::nodes::{Node, Zk, until};
+use super::nodes::{Node, Zk, all_known, until};
 
 /// Replicas fall out of the ISR soon, and errors are tried again soon.
 const SETTINGS: &[(&str, &str)] = &[
@@ -32,12 +32,7 @@ async fn two_with(settings: &[(&str, &str)]) -> (Zk, Node, Node) {
     let zk = Zk::start().await;
     let one = Node::start(&zk, 1, settings).await;
     let two = Node::start(&zk, 2, settings).await;
-    for node in [&one, &two] {
-        until("both brokers in the metadata", async || {
-            (node.client().await.metadata(&[]).await.brokers.len() == 2).then_some(())
-        })
-        .await;
-    }
+    all_known(&[&one, &two]).await;
     (zk, one, two)
 }
 

@@ -3,22 +3,18 @@
 use std::collections::BTreeSet;
 
 use ottla::protocol::error_code::ErrorCode;
+use ottla::protocol::messages::DeleteTopicsRequest;
+use ottla::protocol::messages::delete_topics::DeleteTopicState;
 
 use super::client::{batch, code};
-use super::nodes::{Node, Zk, json, until};
+use super::nodes::{Node, Zk, all_known, json, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_broker_joins_and_shares_the_work() {
     let zk = Zk::start().await;
     let mut one = Node::start(&zk, 1, &[]).await;
     let two = Node::start(&zk, 2, &[]).await;
-    for node in [&one, &two] {
-        until("both brokers in the metadata", async || {
-            let answer = node.client().await.metadata(&[]).await;
-            (answer.brokers.len() == 2).then_some(())
-        })
-        .await;
-    }
+    all_known(&[&one, &two]).await;
     let controller = json(&**two.store(), "/controller").await.expect("a controller");
     assert_eq!(controller["brokerid"], 1, "the first one stays controller");
     let mut client = one.client().await;
@@ -74,4 +70,50 @@ async fn a_second_broker_joins_and_shares_the_work() {
         topic.partitions.iter().all(|part| part.leader_id > 0).then_some(())
     })
     .await;
+}
+
+/// What each partition's leader says to a record of 1,000 bytes, each of which must lead one.
+async fn judged(nodes: [&Node; 2], topic: &str) -> Vec<ErrorCode> {
+    let mut codes = Vec::new();
+    for node in nodes {
+        let led = until("a partition led by each broker", async || {
+            let topic = node.client().await.topic(topic).await;
+            topic.partitions.iter().find(|part| part.leader_id == node.id).map(|part| part.partition_index)
+        })
+        .await;
+        let record = batch(&["x".repeat(1_000).as_str()]);
+        codes.push(code(node.client().await.produce_as(11, (topic, led), -1, record).await.error_code));
+    }
+    codes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_topic_sets_at_its_birth_is_in_force_at_every_leader_and_goes_with_it() {
+    let zk = Zk::start().await;
+    let one = Node::start(&zk, 1, &[]).await;
+    let two = Node::start(&zk, 2, &[]).await;
+    let nodes = [&one, &two];
+    all_known(&nodes).await;
+    one.client().await.create("narrow", 2, &[("max.message.bytes", "500")]).await;
+    assert_eq!(judged(nodes, "narrow").await, [ErrorCode::MessageTooLarge; 2]);
+    let request = DeleteTopicsRequest {
+        topics: vec![DeleteTopicState { name: Some("narrow".into()), ..Default::default() }],
+        timeout_ms: 10_000,
+        ..Default::default()
+    };
+    let answer = one.client().await.call(6, &request).await;
+    assert_eq!(code(answer.responses[0].error_code), ErrorCode::None);
+    for node in nodes {
+        until("the topic to be gone", async || {
+            let topic = node.client().await.topic("narrow").await;
+            (code(topic.error_code) == ErrorCode::UnknownTopicOrPartition).then_some(())
+        })
+        .await;
+    }
+    until("the topic anew", async || {
+        let created = one.client().await.try_create("narrow", 2, &[]).await;
+        (created.error_code == 0).then_some(())
+    })
+    .await;
+    assert_eq!(judged(nodes, "narrow").await, [ErrorCode::None; 2]);
 }

@@ -2,7 +2,7 @@
 
 use ottla_zk::store::{CreateMode, Store};
 
-use super::nodes::{Node, Zk, json, until};
+use super::nodes::{Node, Zk, all_known, json, until};
 
 async fn is_gone(store: &dyn Store, path: &str) {
     until("the node to be taken away", async || {
@@ -16,11 +16,7 @@ async fn wishes_of_old_tools_are_heard_and_their_nodes_go() {
     let zk = Zk::start().await;
     let one = Node::start(&zk, 1, &[]).await;
     let two = Node::start(&zk, 2, &[]).await;
-    until("both brokers", async || {
-        let answer = one.client().await.metadata(&[]).await;
-        (answer.brokers.len() == 2).then_some(())
-    })
-    .await;
+    all_known(&[&one, &two]).await;
     one.client().await.create("t", 2, &[]).await;
     let store = &**one.store();
     let election =

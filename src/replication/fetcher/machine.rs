@@ -26,8 +26,6 @@ use super::work::{Act, Outcome, Position, Start, Work};
 const REFRESH_MS: i64 = 1_000;
 /// First pause when a leader has not heard of its term yet; each further one is twice as long, up to the back-off.
 const FIRST_PAUSE_MS: i64 = 10;
-/// Pauses are doubled no more than so often.
-const LONGEST_DOUBLING: u32 = 20;
 
 /// Where a partition is in its life.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -54,8 +52,8 @@ struct State {
     lag: Option<i64>,
     phase: Phase,
     delayed_until: Option<Timestamp>,
-    /// How often in a row its leader had not heard of its term yet.
-    came_early: u32,
+    /// The last pause because its leader had not heard of its term yet; 0 = it has.
+    early_pause_ms: i64,
     /// Its place in the order: lowest first.
     turn: u64,
     is_dirty: bool,
@@ -152,7 +150,7 @@ impl Machine {
             lag: None,
             phase,
             delayed_until: None,
-            came_early: 0,
+            early_pause_ms: 0,
             turn,
             is_dirty: false,
         };
@@ -389,9 +387,9 @@ impl Machine {
     /// for in the meantime nothing is committed. (Kafka waits for the whole back-off.)
     fn delay_early(&mut self, now: Timestamp, tp: &TopicPartition) {
         let Some(state) = self.partitions.get_mut(tp) else { return };
-        let pause = FIRST_PAUSE_MS << state.came_early.min(LONGEST_DOUBLING);
-        state.came_early = state.came_early.saturating_add(1);
-        self.delay_by(now, tp, pause.min(self.settings.backoff_ms));
+        state.early_pause_ms = (state.early_pause_ms * 2).max(FIRST_PAUSE_MS).min(self.settings.backoff_ms);
+        let pause_ms = state.early_pause_ms;
+        self.delay_by(now, tp, pause_ms);
     }
 
     fn delay_by(&mut self, now: Timestamp, tp: &TopicPartition, pause_ms: i64) {

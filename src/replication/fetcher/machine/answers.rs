@@ -53,7 +53,7 @@ fn on_partition(
     match code(data.error_code) {
         ErrorCode::None => {
             machine.enter(&tp, Phase::Working);
-            machine.partitions.get_mut(&tp)?.came_early = 0;
+            machine.partitions.get_mut(&tp)?.early_pause_ms = 0;
             let act = act_of(machine, asked.fetch_offset, data);
             Some(Work { tp, leader_epoch: asked.leader_epoch, act })
         }
