@@ -1,7 +1,8 @@
 //! Latency at a fixed rate: an open loop, so that a broker that pauses cannot slow its own examiner down.
 //!
-//! There is a connection for each partition, to its leader. Each sends at times fixed beforehand and a thread of its own takes the answers; latency counts
-//! from the time a request *should* have left, whether or not it could. Answers come in request order.
+//! There is a connection for each partition, to its leader. Each sends at times fixed beforehand and a thread of its own
+//! takes the answers; latency counts from the time a request *should* have left, whether or not it could. Answers come in
+//! request order.
 
 use std::io;
 use std::sync::Arc;
@@ -26,8 +27,10 @@ pub struct Percentiles {
 }
 
 /// Sends `rate` requests a second, all connections together, for `length`, and tells how long the answers took. The
-/// first tenth warms up and does not count.
+/// first tenth warms up and does not count. What earlier loads wrote is on the disk before: whoever comes after the one
+/// that wrote most would wait for its pages.
 pub fn measure(target: &Target, rate: u64, length: Duration) -> io::Result<Percentiles> {
+    rustix::fs::sync();
     let connections = target.leaders.len() as u64;
     let each = length.as_millis() as u64 * rate / 1000 / connections.max(1);
     let interval = Duration::from_nanos(1_000_000_000 * connections / rate);

@@ -83,6 +83,10 @@ struct Options {
     /// Pollers commit no offsets.
     #[arg(long)]
     no_commits: bool,
+    /// How long producers ask a broker to try; after one and a half times that they look elsewhere. A leader that is
+    /// stopped or cut off is left no sooner: 1000 shows how long the cluster itself was without one.
+    #[arg(long, default_value_t = 10_000)]
+    patience_ms: u64,
     /// `zookeeper.session.timeout.ms` of the brokers.
     #[arg(long, default_value_t = 6000)]
     session_ms: u64,
@@ -229,6 +233,7 @@ impl Options {
                 unclean: self.unclean,
                 min_isr: self.min_isr,
                 commits: !self.no_commits,
+                patience_ms: self.patience_ms,
                 seed,
             },
             programs: Programs {

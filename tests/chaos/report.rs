@@ -164,6 +164,7 @@ pub fn json(plan: &Plan, outcomes: &[Outcome]) -> Value {
             "topics": plan.load.topics.len(), "partitions_each": plan.load.partitions,
             "records_per_second": plan.load.rate, "acks": plan.load.acks,
             "min_insync_replicas": plan.load.min_isr, "unclean_leader_election": plan.load.unclean,
+            "patience_ms": plan.load.patience_ms,
         },
         "machine": {
             "cores": std::thread::available_parallelism().map_or(0, usize::from),

@@ -35,6 +35,8 @@ pub struct Load {
     pub min_isr: usize,
     /// Whether pollers commit offsets.
     pub commits: bool,
+    /// How long producers ask a broker to try, in milliseconds; after one and a half times that they give it up.
+    pub patience_ms: u64,
     /// Draws what readers do.
     pub seed: u64,
 }
@@ -126,7 +128,10 @@ impl Workload {
 
     /// Starts producers and pollers.
     pub fn begin(&mut self) -> io::Result<()> {
-        let rate = |rate: usize| vec!["--rate".to_owned(), rate.max(1).to_string()];
+        let rate = |rate: usize| {
+            let words = [("--rate", rate.max(1).to_string()), ("--patience-ms", self.load.patience_ms.to_string())];
+            words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect::<Vec<_>>()
+        };
         let half = self.load.rate / 2;
         self.producers.push(self.start(Client::Librdkafka, "produce", 1, &rate(half))?);
         self.producers.push(self.start(Client::Franz, "produce", 2, &rate(half))?);

@@ -99,7 +99,8 @@ class Sender:
         self.idempotent = options.acks == "all" and not options.refusals
         self.settings = {"bootstrap.servers": options.bootstrap, "acks": options.acks, "linger.ms": 5}
         self.settings |= {"enable.idempotence": self.idempotent, "message.timeout.ms": SEND_SECONDS * 1000}
-        self.settings |= {"request.timeout.ms": 10_000, "socket.timeout.ms": 15_000, "error_cb": self.failed}
+        self.settings |= {"request.timeout.ms": options.patience_ms, "socket.timeout.ms": options.patience_ms * 3 // 2}
+        self.settings |= {"error_cb": self.failed}
         self.settings |= {"reconnect.backoff.max.ms": 1000, "metadata.max.age.ms": 30_000, "batch.size": BATCH_BYTES}
         if debug := os.environ.get("CHAOS_DEBUG"):
             self.settings["debug"] = debug
@@ -294,6 +295,7 @@ def main():
     parser.add_argument("--file", help="where the operations are written")
     parser.add_argument("--id", type=int, default=0, help="of this process: the upper bits of its values")
     parser.add_argument("--rate", type=int, default=100, help="records a second")
+    parser.add_argument("--patience-ms", type=int, default=10_000, help="how long a broker may try")
     parser.add_argument("--acks", default="all")
     parser.add_argument("--refusals", action="store_true", help="not idempotent; now and then a record too large")
     parser.add_argument("--commits", action="store_true", help="commit offsets, and ask for them")

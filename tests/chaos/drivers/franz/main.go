@@ -42,6 +42,7 @@ var (
 	file       = flags.String("file", "", "where the operations are written")
 	id         = flags.Int64("id", 0, "of this process: the upper bits of its values")
 	rate       = flags.Int("rate", 100, "records a second")
+	patienceMs = flags.Int("patience-ms", 10_000, "how long a broker may try")
 	acks       = flags.String("acks", "all", "all or 1")
 	commits    = flags.Bool("commits", false, "commit offsets, and ask for them")
 	seed       = flags.Int64("seed", 0, "")
@@ -151,10 +152,12 @@ func (p *pending) settle(value int64) (line, bool) {
 }
 
 func produce(stop context.Context, out *journal) {
+	patience := time.Duration(*patienceMs) * time.Millisecond
 	more := []kgo.Opt{
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(5 * time.Millisecond), kgo.MaxBufferedRecords(20_000),
 		kgo.ProducerBatchMaxBytes(16_384),
-		kgo.RecordDeliveryTimeout(sendLimit), kgo.ProduceRequestTimeout(10 * time.Second), kgo.UnknownTopicRetries(-1),
+		kgo.RecordDeliveryTimeout(sendLimit), kgo.ProduceRequestTimeout(patience), kgo.UnknownTopicRetries(-1),
+		kgo.RequestTimeoutOverhead(patience / 2), kgo.DialTimeout(min(patience, 3*time.Second)), kgo.MetadataMinAge(patience / 2),
 	}
 	if *acks == "1" {
 		more = append(more, kgo.RequiredAcks(kgo.LeaderAck()), kgo.DisableIdempotentWrite())
