@@ -23,6 +23,9 @@ const SETTINGS: &[(&str, &str)] = &[("min.insync.replicas", "2"), THROWN_AWAY[0]
 /// Requests a second whose latency is measured: few enough for all on two cores.
 const RATE: u64 = 250;
 
+/// A cluster that is paused while another one is examined has not lost anybody when it goes on.
+const PATIENT: &str = "zookeeper.session.timeout.ms=300000\nreplica.lag.time.max.ms=300000\n";
+
 const fn replicated(batch_bytes: usize) -> Shape {
     Shape { batch_bytes, one_record: false, connections: REPLICATED_PARTITIONS as usize, in_flight: 5 }
 }
@@ -54,9 +57,9 @@ pub struct Cost {
 pub fn start(stand: &Stand, peer: Peer, fill_bytes: u64) -> io::Result<Cluster> {
     let name = format!("cluster-{}", peer.name());
     if peer != Peer::Null {
-        return stand.start_cluster(peer, &name, REPLICAS as usize);
+        return stand.start_cluster(peer, &name, REPLICAS as usize, PATIENT);
     }
-    let alone = stand.start_cluster(peer, &name, 1)?;
+    let alone = stand.start_cluster(peer, &name, 1, PATIENT)?;
     for (id, shape) in LOADS {
         load::fill(topics::ready(alone.port, topic(peer, id))?, of(peer, *shape), fill_bytes)?;
     }
@@ -103,8 +106,11 @@ pub fn cost(cluster: &Cluster, id: &str, round: usize, shape: Shape, length: Len
     Ok(Cost { cpu_per_gb, samples: vec![produced, fetched] })
 }
 
-/// The latency of acks=all at [`RATE`].
-pub fn latency(cluster: &Cluster, length: Duration) -> io::Result<Percentiles> {
+/// The latency of acks=all at [`RATE`], while the `others` are paused: even idle, three JVMs are a load on two cores.
+pub fn latency(cluster: &Cluster, others: &[&Cluster], length: Duration) -> io::Result<Percentiles> {
     let target: Target = topics::ready(cluster.port, topic(cluster.peer, "cluster-latency"))?;
-    latency::measure(&target, RATE, length)
+    others.iter().try_for_each(|other| other.pause())?;
+    let seen = latency::measure(&target, RATE, length);
+    others.iter().try_for_each(|other| other.resume())?;
+    seen
 }

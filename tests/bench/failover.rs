@@ -43,7 +43,7 @@ pub fn measure(
     step: &dyn Fn(&str),
 ) -> io::Result<Failover> {
     step("starting three brokers");
-    let mut cluster = stand.start_cluster(peer, name, BROKERS)?;
+    let mut cluster = stand.start_cluster(peer, name, BROKERS, "")?;
     let names = partitions::names(count);
     for (name, partitions) in &names {
         step(&format!("creating {partitions} partitions, {REPLICAS} replicas each"));

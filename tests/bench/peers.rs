@@ -91,17 +91,21 @@ impl Process {
 
     /// Asks it to end (SIGTERM) and waits; after the limit it is killed, which is an error.
     pub fn terminate(&mut self) -> io::Result<()> {
-        let pid = Pid::from_raw(self.pid() as i32).ok_or_else(|| failed("no process id"))?;
-        kill_process(pid, Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         let give_up = Instant::now() + STOP_LIMIT;
         while self.child.try_wait()?.is_none() {
             if Instant::now() > give_up {
                 self.kill()?;
-                return Err(failed(format!("process {pid:?} did not end when asked")));
+                return Err(failed(format!("process {} did not end when asked", self.pid())));
             }
             sleep(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = Pid::from_raw(self.pid() as i32).ok_or_else(|| failed("no process id"))?;
+        Ok(kill_process(pid, signal)?)
     }
 
     /// Ends it at once (SIGKILL).
@@ -176,13 +180,13 @@ impl Stand {
 
     /// Starts a broker with empty files under a fresh chroot, both called `name`.
     pub fn start(&self, peer: Peer, name: &str) -> io::Result<Broker> {
-        self.start_one(peer, name, 1)
+        self.start_one(peer, name, 1, "")
     }
 
     /// Starts `count` brokers with empty files under one fresh chroot called `name`, and waits until each knows
-    /// all.
-    pub fn start_cluster(&self, peer: Peer, name: &str, count: usize) -> io::Result<Cluster> {
-        let start = |id: usize| self.start_one(peer, name, id as i32);
+    /// all. `more` are further lines of their `server.properties`.
+    pub fn start_cluster(&self, peer: Peer, name: &str, count: usize, more: &str) -> io::Result<Cluster> {
+        let start = |id: usize| self.start_one(peer, name, id as i32, more);
         let mut brokers = (1..=count).map(start).collect::<io::Result<Vec<Broker>>>()?;
         for broker in &mut brokers {
             broker.await_metadata(count)?;
@@ -191,11 +195,11 @@ impl Stand {
         Ok(Cluster { peer, port, brokers })
     }
 
-    fn start_one(&self, peer: Peer, chroot: &str, id: i32) -> io::Result<Broker> {
+    fn start_one(&self, peer: Peer, chroot: &str, id: i32, more: &str) -> io::Result<Broker> {
         let dir = self.dir.join(format!("{chroot}-{id}"));
         fs::create_dir_all(&dir)?;
         let port = free_port()?;
-        self.write_config(&dir, chroot, id, port)?;
+        self.write_config(&dir, chroot, id, port, more)?;
         self.launch(peer, chroot.to_owned(), id, dir, port)
     }
 
@@ -250,7 +254,7 @@ impl Stand {
         command
     }
 
-    fn write_config(&self, dir: &Path, chroot: &str, id: i32, port: u16) -> io::Result<()> {
+    fn write_config(&self, dir: &Path, chroot: &str, id: i32, port: u16, more: &str) -> io::Result<()> {
         let zookeeper = self.zookeeper.as_ref().map_or(0, |(_, port)| *port);
         let config = format!(
             "broker.id={id}\n\
@@ -260,7 +264,7 @@ impl Stand {
              log.dirs={}\n\
              offsets.topic.replication.factor=1\n\
              transaction.state.log.replication.factor=1\n\
-             transaction.state.log.min.isr=1\n{}",
+             transaction.state.log.min.isr=1\n{}{more}",
             dir.join("logs").display(),
             self.extra
         );
@@ -274,6 +278,7 @@ impl Stand {
         let port = free_port()?;
         let config = format!(
             "dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\ntickTime=2000\nmaxClientCnxns=0\n\
+             maxSessionTimeout=600000\n\
              admin.enableServer=false\n4lw.commands.whitelist=*\n",
             dir.join("data").display()
         );
@@ -352,6 +357,16 @@ impl Cluster {
     /// The process ids.
     pub fn pids(&self) -> Vec<u32> {
         self.brokers.iter().map(Broker::pid).collect()
+    }
+
+    /// Stops all brokers where they are, until [`Cluster::resume`].
+    pub fn pause(&self) -> io::Result<()> {
+        self.brokers.iter().try_for_each(|broker| broker.process.signal(Signal::STOP))
+    }
+
+    /// Lets them go on.
+    pub fn resume(&self) -> io::Result<()> {
+        self.brokers.iter().try_for_each(|broker| broker.process.signal(Signal::CONT))
     }
 
     /// Asks all brokers to end, waits, and throws their files away.

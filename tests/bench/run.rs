@@ -220,7 +220,8 @@ impl<'a> Run<'a> {
             for cluster in clusters.iter().filter(|cluster| cluster.peer != Peer::Null) {
                 let peer = cluster.peer;
                 self.progress.step(&format!("round {}: latency of three {}", round + 1, peer.name()));
-                let seen = cluster::latency(cluster, self.plan.latency);
+                let others: Vec<&Cluster> = clusters.iter().filter(|other| other.peer != peer).collect();
+                let seen = cluster::latency(cluster, &others, self.plan.latency);
                 if let Some(seen) = self.keep("cluster latency", peer, seen) {
                     self.put("cluster-p50", peer, round, seen.p50);
                     self.put("cluster-p99", peer, round, seen.p99);
@@ -260,7 +261,7 @@ impl<'a> Run<'a> {
             })?;
         }
         if peer != Peer::Null {
-            cluster::latency(&cluster, plan.latency)?;
+            cluster::latency(&cluster, &[], plan.latency)?;
         }
         Ok(cluster)
     }
@@ -373,7 +374,7 @@ impl<'a> Run<'a> {
 
     /// A broker that has seen every kind of load, a JVM until its CPU is flat under each.
     fn ready(&mut self, peer: Peer) -> io::Result<Cluster> {
-        let broker = self.stand.start_cluster(peer, peer.name(), 1)?;
+        let broker = self.stand.start_cluster(peer, peer.name(), 1, "")?;
         let plan = self.plan;
         let length = Length { ready_pages: false, ..plan.length };
         for (group, shapes) in [(Group::Produce, PRODUCE), (Group::Requests, REQUESTS)] {

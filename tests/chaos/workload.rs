@@ -129,7 +129,8 @@ impl Workload {
     /// Starts producers and pollers.
     pub fn begin(&mut self) -> io::Result<()> {
         let rate = |rate: usize| {
-            let words = [("--rate", rate.max(1).to_string()), ("--patience-ms", self.load.patience_ms.to_string())];
+            let words =
+                [("--rate", rate.max(1).to_string()), ("--patience-ms", self.load.patience_ms.to_string())];
             words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect::<Vec<_>>()
         };
         let half = self.load.rate / 2;
