@@ -23,8 +23,10 @@ const SETTINGS: &[(&str, &str)] = &[("min.insync.replicas", "2"), THROWN_AWAY[0]
 /// Requests a second whose latency is measured: few enough for all on two cores.
 const RATE: u64 = 250;
 
-/// A cluster that is paused while another one is examined has not lost anybody when it goes on.
-const PATIENT: &str = "zookeeper.session.timeout.ms=300000\nreplica.lag.time.max.ms=300000\n";
+/// A cluster that is paused while another one is examined has not lost anybody when it goes on; and gigabytes of deleted
+/// topics leave the disk at once, not a minute later beneath somebody's latency.
+const SETTINGS_OF_BROKERS: &str =
+    "zookeeper.session.timeout.ms=300000\nreplica.lag.time.max.ms=300000\nlog.segment.delete.delay.ms=1000\n";
 
 const fn replicated(batch_bytes: usize) -> Shape {
     Shape { batch_bytes, one_record: false, connections: REPLICATED_PARTITIONS as usize, in_flight: 5 }
@@ -57,9 +59,9 @@ pub struct Cost {
 pub fn start(stand: &Stand, peer: Peer, fill_bytes: u64) -> io::Result<Cluster> {
     let name = format!("cluster-{}", peer.name());
     if peer != Peer::Null {
-        return stand.start_cluster(peer, &name, REPLICAS as usize, PATIENT);
+        return stand.start_cluster(peer, &name, REPLICAS as usize, SETTINGS_OF_BROKERS);
     }
-    let alone = stand.start_cluster(peer, &name, 1, PATIENT)?;
+    let alone = stand.start_cluster(peer, &name, 1, SETTINGS_OF_BROKERS)?;
     for (id, shape) in LOADS {
         load::fill(topics::ready(alone.port, topic(peer, id))?, of(peer, *shape), fill_bytes)?;
     }
