@@ -18,6 +18,7 @@ use crate::protocol::messages::{AlterPartitionRequest, AlterPartitionResponse};
 const BY_ID: i16 = 2;
 /// First version with broker epochs beside the ISR.
 const WITH_EPOCHS: i16 = 3;
+const RECOVERED: i8 = 0;
 const RECOVERING: i8 = 1;
 
 /// Serves a request.
@@ -26,6 +27,10 @@ pub async fn handle(
     request: AlterPartitionRequest,
     call: Call<'_>,
 ) -> Answer<AlterPartitionResponse> {
+    let mut partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
+    if partitions.any(|partition| !(RECOVERED..=RECOVERING).contains(&partition.leader_recovery_state)) {
+        return Answer::Now(response(Err(ErrorCode::InvalidRequest)));
+    }
     let asked = Request::AlterPartition(asked(request, call.version));
     let altered = match broker.controller.ask(asked).await {
         event::Answer::AlterPartition(altered) => altered,

@@ -239,6 +239,23 @@ impl Client {
         }
     }
 
+    /// The same for what does no harm when it is asked twice: a controller that went away is looked for again.
+    pub async fn next_controller<R: Request>(
+        &mut self,
+        newest: i16,
+        request: &R,
+        code: impl Fn(&R::Response) -> i16,
+    ) -> Result<R::Response, String> {
+        let patience = Patience::usual();
+        loop {
+            match self.controller(newest, request, &code).await {
+                // Without an answer here the next try tells why.
+                Err(_) if patience.wait().await => drop(self.metadata(Some(&[])).await),
+                answered => return answered,
+            }
+        }
+    }
+
     /// The broker that coordinates a group.
     pub async fn coordinator(&mut self, group: &str) -> Result<i32, String> {
         let request = FindCoordinatorRequest { key: group.to_owned(), ..Default::default() };

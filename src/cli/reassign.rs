@@ -173,7 +173,7 @@ async fn current(client: &mut Client, plan: &Plan) -> Result<Plan, String> {
 pub async fn moves(client: &mut Client) -> Result<BTreeMap<Place, Move>, String> {
     let request =
         ListPartitionReassignmentsRequest { timeout_ms: BROKER_LIMIT_MS, topics: None, ..Default::default() };
-    let answer = client.controller(i16::MAX, &request, |answer| answer.error_code).await?;
+    let answer = client.next_controller(i16::MAX, &request, |answer| answer.error_code).await?;
     if answer.error_code != 0 {
         return Err(explain(answer.error_code, answer.error_message.as_deref(), "the moves under way"));
     }
@@ -185,6 +185,16 @@ pub async fn moves(client: &mut Client) -> Result<BTreeMap<Place, Move>, String>
         }
     }
     Ok(moves)
+}
+
+/// Where partitions were before the moves under way began: what is being added never counted.
+fn before(mut current: Plan, moves: &BTreeMap<Place, Move>) -> Plan {
+    for (place, replicas) in &mut current {
+        if let Some(it) = moves.get(place) {
+            replicas.retain(|replica| !it.adding.contains(replica));
+        }
+    }
+    current
 }
 
 /// Wishes partitions elsewhere, `None` cancels; answers for each its error, if any.
@@ -238,7 +248,7 @@ fn sort_out(answers: Vec<(Place, i16, Option<String>)>) -> (Vec<Place>, Result<(
 }
 
 async fn execute(client: &mut Client, output: &Output, plan: &Plan, watch: bool) -> Result<(), String> {
-    let before = current(client, plan).await?;
+    let before = before(current(client, plan).await?, &moves(client).await?);
     let answers = alter(client, plan.iter().map(|(place, replicas)| (place, Some(replicas)))).await?;
     let (taken, outcome) = sort_out(answers);
     if taken.is_empty() {
@@ -331,6 +341,15 @@ mod tests {
         let plan = parse(text).unwrap();
         assert_eq!(plan, Plan::from([(("t".to_owned(), 0), vec![1, 2])]));
         assert_eq!(parse(plan_json(&plan).to_string().as_bytes()), Ok(plan));
+    }
+
+    #[test]
+    fn what_there_was_before_a_move_is_not_what_there_is_amid_it() {
+        let place = ("t".to_owned(), 0);
+        let amid = Move { replicas: vec![2, 3, 1], adding: vec![2, 3], removing: vec![1] };
+        let now = Plan::from([(place.clone(), vec![2, 3, 1]), (("t".to_owned(), 1), vec![2, 3])]);
+        let was = before(now, &BTreeMap::from([(place.clone(), amid)]));
+        assert_eq!(was, Plan::from([(place, vec![1]), (("t".to_owned(), 1), vec![2, 3])]));
     }
 
     #[test]

@@ -154,8 +154,8 @@ fn cross_checks(settings: &Settings) -> Vec<String> {
         "zookeeper.connect is missing: name the ensemble, for example zk1:2181,zk2:2181/kafka",
     );
     require(
-        !settings.text("zookeeper.connect").is_empty() || settings.set("process.roles").is_none(),
-        "process.roles asks for KRaft; Ottla works with ZooKeeper only",
+        settings.text("process.roles").is_empty(),
+        "process.roles asks for KRaft; Ottla works with ZooKeeper only: remove it",
     );
     let id = number("broker.id");
     if settings.flag("broker.id.generation.enable") {
@@ -215,6 +215,12 @@ mod tests {
         assert_eq!(config.log_dirs, [PathBuf::from("/a"), PathBuf::from("/b")]);
         assert_eq!(config.zookeeper_connection_timeout, Duration::from_secs(18));
         assert_eq!(config.inter_broker_release, (3, 9));
+    }
+
+    #[test]
+    fn kraft_is_refused_beside_zookeeper_too() {
+        let refused = config(&[("zookeeper.connect", "zk:2181"), ("process.roles", "broker")]);
+        assert!(refused.expect_err("KRaft").to_string().contains("process.roles asks for KRaft"));
     }
 
     #[test]

@@ -162,6 +162,7 @@ impl Listeners {
             }
         }
         let inter_broker = inter_broker_name(settings, &map, &advertised)?;
+        check_control_plane(settings, &advertised, &inter_broker)?;
         Ok(Listeners { bind, advertised, inter_broker, map })
     }
 }
@@ -188,6 +189,27 @@ fn inter_broker_name(
         ));
     }
     Ok(name)
+}
+
+/// A listener for controllers only is a listener like others here, but it must be one.
+fn check_control_plane(
+    settings: &Settings,
+    advertised: &[Endpoint],
+    inter_broker: &str,
+) -> Result<(), String> {
+    let name = settings.text("control.plane.listener.name").to_ascii_uppercase();
+    if name.is_empty() {
+        return Ok(());
+    }
+    if name == inter_broker {
+        return Err(format!("control.plane.listener.name must not be the inter-broker listener {name}"));
+    }
+    match advertised.iter().any(|endpoint| endpoint.listener == name) {
+        true => Ok(()),
+        false => Err(format!(
+            "control.plane.listener.name = {name} is not advertised; add the listener to listeners and advertised.listeners, or remove the key"
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -226,5 +248,15 @@ mod tests {
         );
         assert!(error(&[("advertised.listeners", "SSL://a:1")]).contains("which listeners does not"));
         assert!(error(&[("security.inter.broker.protocol", "SSL")]).contains("not advertised"));
+        let control = |name: &str| {
+            listeners(&[
+                ("listeners", "PLAINTEXT://a:1,CONTROL://a:2"),
+                ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROL:PLAINTEXT"),
+                ("control.plane.listener.name", name),
+            ])
+        };
+        assert!(control("CONTROL").is_ok());
+        assert!(control("X").expect_err("no such listener").contains("X is not advertised"));
+        assert!(control("plaintext").expect_err("one for all").contains("inter-broker listener PLAINTEXT"));
     }
 }

@@ -72,6 +72,7 @@ class Member:
         self.began = time.monotonic()
         self.pid = None
         self.assigned = set()
+        self.at_end = set()  # those of the assigned partitions that it has read to their end, if it says so
         self.tail = b""
         with open(folder / f"{name}.jsonl", "wb") as out, open(self.log, "wb") as errors:
             command = [*client.command, "consume", *flags(options)]
@@ -85,7 +86,10 @@ class Member:
         for line in lines:
             if isinstance(line, dict):
                 self.pid = line.get("pid", self.pid)
-                self.assigned = set(line.get("assigned", self.assigned))
+                if "assigned" in line:
+                    self.assigned, self.at_end = set(line["assigned"]), set()
+                if "at_end" in line:
+                    self.at_end.add(line["at_end"])
         return lines
 
     def ended(self):

@@ -57,8 +57,11 @@ class Scenario:
         self.collect()
         victim.assigned = set()
         self.wait(lambda: f"two members with all partitions: {self.assignments()}", lambda: self.all_assigned(others))
-        if not self.client.says_commits:  # only when they have read all is it known what they commit
+        if not self.client.says_commits:
+            # Only when they themselves are at the end of everything is it known what they commit: that every record was
+            # read is not enough, for the dead member may have been ahead of its last commit.
             self.wait(lambda: f"{expected} records read: {self.ledger.count()}", lambda: self.ledger.count() >= expected)
+            self.wait(lambda: "the end of every partition", lambda: all(each.at_end >= each.assigned for each in others))
         for member in others:
             member.leave()
         self.collect()

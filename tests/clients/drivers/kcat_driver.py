@@ -20,6 +20,7 @@ import common
 
 ASSIGNED = re.compile(r"assigned: (.*)")
 PLACE = re.compile(r"(\S+) \[(\d+)\]")
+AT_END = re.compile(r"Reached end of topic (\S+) \[(\d+)\]")
 
 
 def create(options):
@@ -79,6 +80,8 @@ def report_assignments(stderr):
         sys.stderr.write(text)
         if found := ASSIGNED.search(text):
             common.say_now({"assigned": [f"{topic}/{number}" for topic, number in PLACE.findall(found[1])]})
+        if found := AT_END.search(text):
+            common.say_now({"at_end": f"{found[1]}/{found[2]}"})
 
 
 OPTIONS = common.arguments()
