@@ -191,8 +191,7 @@ impl Admin {
 
     /// Waits until `done` holds of the metadata, at most `limit`. False when it never did.
     pub async fn wait_for(&self, limit: Duration, done: impl Fn(&Image) -> bool) -> bool {
-        // Nearly always there is nothing to wait for, and a look costs less than a place among the waiting.
-        done(&self.metadata.image()) || tokio::time::timeout(limit, self.metadata.until(&done)).await.is_ok()
+        tokio::time::timeout(limit, self.metadata.until(done)).await.is_ok()
     }
 }
 

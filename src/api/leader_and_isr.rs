@@ -5,8 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use ottla_zk::store::retry;
+use std::time::Duration;
 
 use super::{Answer, Call};
 use crate::broker::Broker;
@@ -20,16 +19,16 @@ use crate::protocol::messages::{LeaderAndIsrRequest, LeaderAndIsrResponse};
 use crate::replication::become_replica::Became;
 use crate::replication::partition::Role;
 
+/// Between two tries to read configurations while ZooKeeper does not answer.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Serves a request.
 pub async fn handle(
     broker: &Arc<Broker>,
     request: LeaderAndIsrRequest,
     call: Call<'_>,
 ) -> Answer<LeaderAndIsrResponse> {
-    if let Err(code) = broker.accept_control(request.broker_epoch, request.controller_epoch) {
-        return Answer::Now(LeaderAndIsrResponse { error_code: code.code(), ..Default::default() });
-    }
-    if let Err(code) = read_configurations(broker, &request).await {
+    if let Err(code) = accept(broker, &request).await {
         return Answer::Now(LeaderAndIsrResponse { error_code: code.code(), ..Default::default() });
     }
     // Versions 0 and 1 do not name the epoch.
@@ -67,26 +66,30 @@ fn partitions(request: &LeaderAndIsrRequest) -> Vec<(TopicPartition, Uuid, &Lead
     all
 }
 
-/// Topics of which a log is to be made here are served as they are configured, so that is read before; a broker that
-/// cannot read it takes no role yet, as in Kafka (`LogManager.getOrCreateLog` within `makeLeader`). The request may be
-/// out of date by then.
-async fn read_configurations(broker: &Broker, request: &LeaderAndIsrRequest) -> Result<(), ErrorCode> {
+/// Whether the request is from the newest controller and for this life of the broker, once what it needs is known.
+///
+/// Topics of which a log is to be made here are served as they are configured, so that is read first; a broker that
+/// cannot read it takes no role yet, as in Kafka (`LogManager.getOrCreateLog` within `makeLeader`). Who asked may be
+/// out of office by then.
+async fn accept(broker: &Broker, request: &LeaderAndIsrRequest) -> Result<(), ErrorCode> {
+    let accept = || broker.accept_control(request.broker_epoch, request.controller_epoch);
+    accept()?;
     let asked = partitions(request);
     let comes = |(tp, _, state): &&(TopicPartition, Uuid, &LeaderAndIsrPartitionState)| {
         state.replicas.contains(&broker.id) && broker.replicas.logs.get(tp).is_none()
     };
     let topics: BTreeSet<&str> = asked.iter().filter(comes).map(|(tp, _, _)| &*tp.topic).collect();
+    let topics: Vec<&str> = topics.into_iter().collect();
     if topics.is_empty() {
         return Ok(());
     }
-    let topics: Vec<&str> = topics.into_iter().collect();
     while let Err(error) = configurations::load_topics(&*broker.store, &broker.configs, &topics).await {
         tracing::warn!(%error, topics = topics.len(), "what new topics set cannot be read; trying again");
-        tokio::time::sleep(retry::PAUSE).await;
-        broker.accept_control(request.broker_epoch, request.controller_epoch)?;
+        tokio::time::sleep(AGAIN).await;
+        accept()?;
     }
     topics.iter().for_each(|topic| broker.throttles_changed(Some(topic)));
-    Ok(())
+    accept()
 }
 
 /// A group coordinator lives with the leader of its offsets partition.

@@ -215,7 +215,8 @@ impl Client {
     }
 
     /// Asks the controller. `code` is the answer's whole error, or that of one of its parts; while it passes by
-    /// itself (another controller, no controller yet), the request is repeated.
+    /// itself (another controller, no controller yet), and while the controller is away, the request is repeated. So it
+    /// may be carried out twice, as with Kafka's admin client (`KafkaAdminClient.Call.fail`).
     pub async fn controller<R: Request>(
         &mut self,
         newest: i16,
@@ -224,35 +225,24 @@ impl Client {
     ) -> Result<R::Response, String> {
         let patience = Patience::usual();
         loop {
-            let answer = match self.controller {
-                id if id >= 0 && self.brokers.contains_key(&id) => self.broker(id, newest, request).await?,
-                _ if patience.wait().await => {
-                    self.metadata(Some(&[])).await?;
-                    continue;
+            let id = self.controller;
+            let (passes, asked) = match self.brokers.get(&id).cloned() {
+                None => {
+                    (true, Err("the cluster has no controller; start a broker that can become it".into()))
                 }
-                _ => return Err("the cluster has no controller; start a broker that can become it".into()),
+                Some(at) => match self.ask(&at, newest, request).await {
+                    Ok(answer) => (code(&answer) == ErrorCode::NotController.code(), Ok(answer)),
+                    Err(error) => {
+                        let is_away = matches!(error, CallError::Io { .. } | CallError::TimedOut { .. });
+                        (is_away, Err(unreachable(id, &error)))
+                    }
+                },
             };
-            if code(&answer) != ErrorCode::NotController.code() || !patience.wait().await {
-                return Ok(answer);
+            if !passes || !patience.wait().await {
+                return asked;
             }
-            self.metadata(Some(&[])).await?;
-        }
-    }
-
-    /// The same for what does no harm when it is asked twice: a controller that went away is looked for again.
-    pub async fn next_controller<R: Request>(
-        &mut self,
-        newest: i16,
-        request: &R,
-        code: impl Fn(&R::Response) -> i16,
-    ) -> Result<R::Response, String> {
-        let patience = Patience::usual();
-        loop {
-            match self.controller(newest, request, &code).await {
-                // Without an answer here the next try tells why.
-                Err(_) if patience.wait().await => drop(self.metadata(Some(&[])).await),
-                answered => return answered,
-            }
+            // Without an answer here the next try tells why.
+            drop(self.metadata(Some(&[])).await);
         }
     }
 

@@ -173,7 +173,7 @@ async fn current(client: &mut Client, plan: &Plan) -> Result<Plan, String> {
 pub async fn moves(client: &mut Client) -> Result<BTreeMap<Place, Move>, String> {
     let request =
         ListPartitionReassignmentsRequest { timeout_ms: BROKER_LIMIT_MS, topics: None, ..Default::default() };
-    let answer = client.next_controller(i16::MAX, &request, |answer| answer.error_code).await?;
+    let answer = client.controller(i16::MAX, &request, |answer| answer.error_code).await?;
     if answer.error_code != 0 {
         return Err(explain(answer.error_code, answer.error_message.as_deref(), "the moves under way"));
     }

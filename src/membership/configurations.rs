@@ -1,5 +1,5 @@
 //! Configurations read from ZooKeeper into force: all of them at start, and a topic's when its first replica comes to
-//! this broker. A topic is created without a change note, so nobody else tells of what it sets (`TopicConfigFetcher`,
+//! this broker. A topic is created without a change note, so nobody else tells of what it sets (`ZkConfigRepository`,
 //! `LogManager.getOrCreateLog`). Later changes are `watches`'s.
 
 use ottla_zk::kafka::{KafkaError, changes, configs};

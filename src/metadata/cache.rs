@@ -42,6 +42,10 @@ impl MetadataCache {
 
     /// Waits until the image is as `is_so` wants it.
     pub async fn until(&self, is_so: impl Fn(&Image) -> bool) {
+        // Often there is nothing to wait for, and a look costs less than a place among the waiting.
+        if is_so(&self.image()) {
+            return;
+        }
         let mut changes = self.changes();
         // The sender lives as long as this cache.
         while !is_so(&self.image()) && changes.changed().await.is_ok() {}

@@ -1,6 +1,6 @@
 //! Every configuration in force on this broker: its own layers, and what each topic sets.
 //!
-//! Filled from `/config` at start and by change notifications; read by appends (through shared [`LogConfig`]s),
+//! Filled from `/config` at start, with a topic's first log here, and by change notifications; read by appends (through shared [`LogConfig`]s),
 //! DescribeConfigs and topic creation. Knows nothing of ZooKeeper.
 
 use std::collections::{BTreeMap, HashMap};

@@ -27,11 +27,11 @@ pub const CLEANER_FILE: &str = "cleaner-offset-checkpoint";
 /// Longest checkpoint we read: a million partitions with names of 200 characters fit.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// What a checkpoint says; `None` if there is none.
-pub(super) fn read_text(fs: &Arc<dyn Fs>, path: &Path) -> io::Result<Option<String>> {
+/// What a checkpoint says; nothing if there is none.
+pub(super) fn read_text(fs: &Arc<dyn Fs>, path: &Path) -> io::Result<String> {
     match fs.read(path, MAX_BYTES) {
-        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| damaged(path, "not UTF-8 text")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| damaged(path, "not UTF-8 text")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(error),
     }
 }
@@ -81,8 +81,7 @@ pub(super) fn write_entries<L: std::fmt::Display>(
 /// Reads one of the offset checkpoints of a log directory (`OffsetCheckpointFile`). A missing or empty file
 /// gives no entries; a damaged one `InvalidData`.
 pub fn read_offsets(fs: &Arc<dyn Fs>, path: &Path) -> io::Result<BTreeMap<TopicPartition, i64>> {
-    let text = read_text(fs, path)?.unwrap_or_default();
-    Ok(entries_of(path, &text, parse_offset)?.into_iter().collect())
+    Ok(entries_of(path, &read_text(fs, path)?, parse_offset)?.into_iter().collect())
 }
 
 /// Replaces one of the offset checkpoints, atomically and durably.

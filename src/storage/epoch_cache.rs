@@ -41,12 +41,13 @@ pub struct EpochCache {
 }
 
 impl EpochCache {
-    /// Reads the file at `path`; a missing one gives an empty cache, a damaged one `InvalidData` (recovery then starts
-    /// from [`EpochCache::empty`] and rebuilds from the batches). It is renamed into its place before it is synced, so
-    /// a crash may leave less of it, or nothing, and an entry cut short may read like another one: it must end its line.
+    /// Reads the file at `path`; a missing or empty one, as Kafka makes it for a new log, gives an empty cache, a
+    /// damaged one `InvalidData` (recovery then starts from [`EpochCache::empty`] and rebuilds from the batches). It is
+    /// renamed into its place before it is synced, so a crash may leave less of it, and an entry cut short may read
+    /// like another one: it must end its line.
     pub fn load(fs: Arc<dyn Fs>, path: PathBuf) -> io::Result<EpochCache> {
-        let Some(text) = checkpoint::read_text(&fs, &path)? else { return Ok(EpochCache::empty(fs, path)) };
-        if !text.ends_with('\n') {
+        let text = checkpoint::read_text(&fs, &path)?;
+        if !text.is_empty() && !text.ends_with('\n') {
             return Err(damaged(&path, "it does not end with a line"));
         }
         let entries = checkpoint::entries_of(&path, &text, parse)?;
@@ -237,6 +238,21 @@ mod tests {
         assert_eq!(pairs(&cache), [(1, 30)]);
         assert_eq!(pairs(&EpochCache::load(fs, PATH.into()).unwrap()), [(1, 30)]);
         assert!(cache.assign(-1, 0).is_err() && cache.assign(1, -1).is_err());
+    }
+
+    #[test]
+    fn kafkas_empty_file_is_no_damage_and_a_cut_entry_is() {
+        let fs: Arc<dyn Fs> = Arc::new(SimFs::new(1));
+        let load = |text: &str| {
+            fs.replace(Path::new(PATH), text.as_bytes()).unwrap();
+            EpochCache::load(fs.clone(), PATH.into())
+        };
+        assert_eq!(pairs(&load("").unwrap()), []);
+        assert_eq!(pairs(&load("0\n1\n3 71\n").unwrap()), [(3, 71)]);
+        for cut in ["0\n1\n3 71", "0\n1\n3 7", "0\n1\n", "0\n1", "0"] {
+            let error = load(cut).err().unwrap_or_else(|| panic!("{cut:?}"));
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{cut:?}");
+        }
     }
 
     #[test]

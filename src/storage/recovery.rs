@@ -140,14 +140,18 @@ impl Loading<'_> {
             return Ok(());
         }
         match EpochCache::load(self.fs().clone(), self.dir().join(EPOCH_FILE)) {
-            Ok(epochs) => self.epochs = epochs,
+            // A crash may have left nothing of the file.
+            Ok(epochs) if epochs.latest().is_none() && !self.request.is_clean => self.rebuild_epochs(),
+            Ok(epochs) => {
+                self.epochs = epochs;
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 tracing::warn!(%error, "leader epochs rebuilt from the batches");
-                self.rebuild_epochs()?;
+                self.rebuild_epochs()
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     /// From the batches; after a crash from those that were flushed: recovery, which checks them, notes those of the rest.

@@ -128,17 +128,17 @@ impl Workload {
 
     /// Starts producers and pollers.
     pub fn begin(&mut self) -> io::Result<()> {
-        let rate = |rate: usize| {
+        let producing = |rate: usize| {
             let words =
                 [("--rate", rate.max(1).to_string()), ("--patience-ms", self.load.patience_ms.to_string())];
             words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect::<Vec<_>>()
         };
         let half = self.load.rate / 2;
-        self.producers.push(self.start(Client::Librdkafka, "produce", 1, &rate(half))?);
-        self.producers.push(self.start(Client::Franz, "produce", 2, &rate(half))?);
+        self.producers.push(self.start(Client::Librdkafka, "produce", 1, &producing(half))?);
+        self.producers.push(self.start(Client::Franz, "produce", 2, &producing(half))?);
         if self.load.acks == "all" {
             // Some of its records are certainly refused: nobody may read them.
-            let more = [rate(self.load.rate / 30), vec!["--refusals".to_owned()]].concat();
+            let more = [producing(self.load.rate / 30), vec!["--refusals".to_owned()]].concat();
             self.producers.push(self.start(Client::Librdkafka, "produce", 3, &more)?);
         }
         let more = if self.load.commits { vec!["--commits".to_owned()] } else { vec![] };
