@@ -97,7 +97,7 @@ fn hand_over_coordinators(broker: &Broker, became: &[Became]) {
     for change in became.iter().filter(|change| *change.tp.topic == *OFFSETS_TOPIC) {
         let Some(taken) = change.taken else { continue };
         match taken.role {
-            Role::Leader => broker.groups.elected(change.tp.partition, taken.leader_epoch),
+            Role::Leader => broker.groups.elected(change.tp.partition, taken.since),
             Role::Follower => broker.groups.resigned(change.tp.partition, Some(taken.leader_epoch)),
         }
     }

@@ -32,7 +32,7 @@ struct Pending {
     partition: usize,
     replica: Arc<Partition>,
     end: i64,
-    leader_epoch: i32,
+    since: i32,
 }
 
 /// Serves a request.
@@ -93,14 +93,14 @@ fn append_all(broker: &Broker, request: ProduceRequest, call: &Call<'_>) -> (Pro
                         Err(refusal) => refused_answer(index, &refusal, &replica),
                         Ok(appended) => {
                             let end = appended.info.last_offset + 1;
-                            let leader_epoch = appended.leader_epoch;
-                            if acks == -1 && replica.committed(end, leader_epoch) != Some(ErrorCode::None) {
+                            let since = appended.since;
+                            if acks == -1 && replica.committed(end, since) != Some(ErrorCode::None) {
                                 pending.push(Pending {
                                     topic: topic_index,
                                     partition: partition_index,
                                     replica,
                                     end,
-                                    leader_epoch,
+                                    since,
                                 });
                             }
                             PartitionProduceResponse {
@@ -241,7 +241,7 @@ async fn until_committed(response: &mut ProduceResponse, mut pending: Vec<Pendin
     let deadline = Instant::now() + timeout;
     let waiting = Waiting::on(pending.iter().map(|wait| wait.replica.clone()).collect());
     loop {
-        pending.retain(|wait| match wait.replica.committed(wait.end, wait.leader_epoch) {
+        pending.retain(|wait| match wait.replica.committed(wait.end, wait.since) {
             None => true,
             Some(code) => {
                 settle(response, wait, code);

@@ -48,7 +48,7 @@ pub fn real() -> Arc<dyn Fs> {
     Arc::new(Descriptors::new(Arc::new(OsFs), kept as usize))
 }
 
-/// Opens and locks every directory of `log.dirs`. One that cannot be used is told and left out; none left is an error.
+/// Opens and locks every directory of `log.dirs`. One that cannot be used is told and is offline; all of them is an error.
 pub fn open(fs: Arc<dyn Fs>, config: &BrokerConfig, cluster_id: &str) -> Result<Directories, String> {
     let mut dirs = Vec::new();
     let mut faults = Vec::new();
@@ -56,14 +56,16 @@ pub fn open(fs: Arc<dyn Fs>, config: &BrokerConfig, cluster_id: &str) -> Result<
         match LogDir::open(fs.clone(), path.clone(), config.broker_id, cluster_id) {
             Ok(dir) => dirs.push(dir),
             Err(error @ DirError::Io { .. }) => {
-                tracing::error!(dir = %path.display(), %error, "a log directory cannot be used and is left out");
+                tracing::error!(dir = %path.display(), %error,
+                    "a log directory cannot be used; its replicas stay offline until it is mended and the broker started again");
+                dirs.push(LogDir::failed(fs.clone(), path.clone(), &error));
                 faults.push(error.to_string());
             }
             // Another process's, broker's or cluster's: going on could do damage.
             Err(error) => return Err(error.to_string()),
         }
     }
-    if dirs.is_empty() {
+    if dirs.iter().all(LogDir::is_offline) {
         return Err(format!("no log directory can be used: {}", faults.join("; ")));
     }
     Ok(Directories { fs, dirs })
@@ -85,7 +87,7 @@ impl Directories {
         progress: &Progress,
     ) -> Result<(Arc<LogManager>, HashMap<TopicPartition, i64>), String> {
         let mut marks = HashMap::new();
-        for dir in &mut self.dirs {
+        for dir in self.dirs.iter_mut().filter(|dir| !dir.is_offline()) {
             dir.set_broker_id(broker_id).map_err(|error| error.to_string())?;
             match read_offsets(&self.fs, &dir.path().join(HIGH_WATERMARK_FILE)) {
                 Ok(read) => marks.extend(read),
@@ -93,7 +95,8 @@ impl Directories {
                     "the high watermark checkpoint cannot be read; marks start at the log start"),
             }
         }
-        let paths: Vec<PathBuf> = self.dirs.iter().map(|dir| dir.path().to_owned()).collect();
+        let live = self.dirs.iter().filter(|dir| !dir.is_offline());
+        let paths: Vec<PathBuf> = live.map(|dir| dir.path().to_owned()).collect();
         let context = Arc::new(LogContext::new(self.fs));
         context
             .producer_id_expiration_ms

@@ -392,9 +392,20 @@ impl Parts {
                 request_timeout: self.config.request_timeout,
                 versions,
             },
-            unclean_by_default: settings.flag("unclean.leader.election.enable"),
+            unclean_by_default: {
+                let configs = self.configs.clone();
+                Box::new(move || is_unclean_by_default(&configs))
+            },
         })
     }
+}
+
+/// What holds for topics that do not say: the file's word, or the one given while brokers run.
+fn is_unclean_by_default(configs: &ConfigCache) -> bool {
+    let layers = configs.layers();
+    layers
+        .get("unclean.leader.election.enable")
+        .is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
 }
 
 fn replication_windows(settings: &Settings) -> throttle::Windows {
@@ -512,7 +523,7 @@ fn hear(broker: &Arc<Broker>, told: Told) {
         Told::BrokerConfig => {
             broker.throttles_changed(None);
             broker.replicas.configs_changed(None);
-            if broker.configs.layers().get("unclean.leader.election.enable") == Some("true") {
+            if is_unclean_by_default(&broker.configs) {
                 broker.controller.changed(Change::UncleanByDefault);
             }
         }

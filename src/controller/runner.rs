@@ -102,8 +102,8 @@ pub struct Parts {
     pub config: Config,
     /// For the lines to brokers.
     pub channels: Settings,
-    /// `unclean.leader.election.enable` of this broker.
-    pub unclean_by_default: bool,
+    /// `unclean.leader.election.enable` of this broker as it is now: it can be changed while the broker runs.
+    pub unclean_by_default: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 struct Runner {
@@ -410,7 +410,7 @@ impl Runner {
                 let _stopping = rounds.send((guard.epoch, input));
             });
         } else if !output.read.is_empty() {
-            let unclean = self.parts.unclean_by_default;
+            let unclean = (self.parts.unclean_by_default)();
             tokio::spawn(async move {
                 let data = commit::read(&*store, &output.read, unclean).await;
                 let _stopping = rounds.send((guard.epoch, Input::Loaded { round, data }));

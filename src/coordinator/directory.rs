@@ -37,7 +37,7 @@ enum Shard {
 }
 
 struct Entry {
-    leader_epoch: i32,
+    since: i32,
     shard: Shard,
 }
 
@@ -102,15 +102,16 @@ impl GroupCoordinator {
         self.partition_count.store(count.max(1), Ordering::Relaxed);
     }
 
-    /// This broker leads a partition of `__consumer_offsets` from `leader_epoch` on: load it, then serve.
-    pub fn elected(self: &Arc<Self>, partition: i32, leader_epoch: i32) {
-        if !self.advance(partition, Some(leader_epoch)) {
+    /// This broker leads a partition of `__consumer_offsets` without a break since the term `since`: load it, then serve;
+    /// if it is loaded, go on.
+    pub fn elected(self: &Arc<Self>, partition: i32, since: i32) {
+        if !self.advance(partition, Some(since)) {
             return;
         }
-        let entry = Entry { leader_epoch, shard: Shard::Loading };
+        let entry = Entry { since, shard: Shard::Loading };
         self.entries.write().unwrap_or_else(PoisonError::into_inner).insert(partition, entry);
         let coordinator = self.clone();
-        self.runtime.spawn_blocking(move || coordinator.load(partition, leader_epoch));
+        self.runtime.spawn_blocking(move || coordinator.load(partition, since));
     }
 
     /// This broker leads it no more.
@@ -135,16 +136,16 @@ impl GroupCoordinator {
         }
     }
 
-    fn still_wanted(&self, partition: i32, leader_epoch: i32) -> bool {
+    fn still_wanted(&self, partition: i32, since: i32) -> bool {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        entries.get(&partition).is_some_and(|entry| entry.leader_epoch == leader_epoch)
+        entries.get(&partition).is_some_and(|entry| entry.since == since)
     }
 
-    fn load(self: Arc<Self>, partition: i32, leader_epoch: i32) {
+    fn load(self: Arc<Self>, partition: i32, since: i32) {
         let Some(replica) = self.replicas.partition(OFFSETS_TOPIC, partition) else { return };
         let mut shard = GroupShard::new(self.settings.groups.clone());
         let begun = self.clock.steady_ms();
-        let wanted = || self.still_wanted(partition, leader_epoch) && !*self.stopping.borrow();
+        let wanted = || self.still_wanted(partition, since) && !*self.stopping.borrow();
         match loader::load(&mut shard, &replica, self.settings.load_buffer, &wanted) {
             Ok(loaded) if loaded.records > 0 => tracing::info!(
                 partition,
@@ -158,13 +159,13 @@ impl GroupCoordinator {
         let (sender, commands) = mpsc::channel(QUEUE);
         let place = Place {
             partition: replica,
-            leader_epoch,
+            since,
             clock: self.clock.clone(),
             commit_timeout_ms: self.settings.groups.commit_timeout_ms,
             compression: self.settings.compression,
         };
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.get_mut(&partition).filter(|entry| entry.leader_epoch == leader_epoch) {
+        if let Some(entry) = entries.get_mut(&partition).filter(|entry| entry.since == since) {
             entry.shard = Shard::Serving(sender);
             self.runtime.spawn(runtime::run(shard, place, commands));
         }

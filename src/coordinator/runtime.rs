@@ -24,8 +24,8 @@ pub type Ask<S> = (<S as Shard>::Command, oneshot::Sender<<S as Shard>::Reply>);
 pub struct Place {
     /// The partition whose log it writes.
     pub partition: Arc<Partition>,
-    /// Leader epoch in which it was elected: another one means that somebody else's turn has come.
-    pub leader_epoch: i32,
+    /// Since when this broker leads it: another term means that somebody else's turn has come in between.
+    pub since: i32,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// How long an answer may wait to be committed (`offsets.commit.timeout.ms`).
@@ -195,9 +195,8 @@ impl<S: Shard> Task<S> {
     }
 
     fn append(&self, batch: &Batch<S::Record>) -> Result<i64, ErrorCode> {
-        let (leader, epoch) = self.place.partition.leader();
-        if epoch != self.place.leader_epoch {
-            tracing::debug!(partition = %self.place.partition.tp, leader, epoch, "a coordinator's leadership is over");
+        if self.place.partition.leads_since() != Some(self.place.since) {
+            tracing::debug!(partition = %self.place.partition.tp, "a coordinator's leadership is over");
             return Err(ErrorCode::NotLeaderOrFollower);
         }
         let bytes = self.encode(batch).map_err(|error| {

@@ -35,6 +35,8 @@ pub struct Taken {
     pub leader: i32,
     /// In which term.
     pub leader_epoch: i32,
+    /// Since which term it has had this role.
+    pub since: i32,
 }
 
 /// One partition of a StopReplica.
@@ -95,12 +97,18 @@ impl ReplicaManager {
             tp: tp.clone(),
             topic_id,
             code: changed.err().unwrap_or(ErrorCode::None),
-            taken: changed.is_ok().then(|| self.taken(asked)),
+            taken: changed.is_ok().then(|| self.taken(tp, asked)),
         }
     }
 
-    fn taken(&self, asked: &LeaderAndIsrPartitionState) -> Taken {
-        Taken { role: self.role(asked), leader: asked.leader, leader_epoch: asked.leader_epoch }
+    fn taken(&self, tp: &TopicPartition, asked: &LeaderAndIsrPartitionState) -> Taken {
+        let since = self.partition(&tp.topic, tp.partition).and_then(|partition| partition.leads_since());
+        Taken {
+            role: self.role(asked),
+            leader: asked.leader,
+            leader_epoch: asked.leader_epoch,
+            since: since.unwrap_or(asked.leader_epoch),
+        }
     }
 
     fn role(&self, asked: &LeaderAndIsrPartitionState) -> Role {
@@ -127,6 +135,7 @@ impl ReplicaManager {
             role,
             leader: asked.leader,
             leader_epoch: asked.leader_epoch,
+            since: asked.leader_epoch,
             partition_epoch: asked.partition_epoch,
             controller_epoch: asked.controller_epoch,
             // Only a leader knows its ISR.
@@ -191,11 +200,14 @@ impl ReplicaManager {
         &self,
         partition: &Partition,
         topic_id: Uuid,
-        leadership: Leadership,
+        mut leadership: Leadership,
     ) -> Result<(), ErrorCode> {
         {
             let mut state = partition.lock();
             let led = state.leadership.role == Role::Leader;
+            if state.leadership.role == leadership.role {
+                leadership.since = state.leadership.since;
+            }
             let before = state.isr.take().filter(|_| led);
             state.leadership = leadership;
             if state.topic_id.is_zero() {

@@ -38,6 +38,9 @@ pub struct Leadership {
     pub leader: i32,
     /// Term of the leader.
     pub leader_epoch: i32,
+    /// Term in which this broker took the role that it has had ever since. A leader that goes on in a new term, because
+    /// its ISR or its replicas changed, has cut nothing away.
+    pub since: i32,
     /// Version of the state znode.
     pub partition_epoch: i32,
     /// Epoch of the controller that decided.
@@ -122,8 +125,8 @@ impl AppendRefusal {
 pub struct Appended {
     /// What the log says.
     pub info: AppendInfo,
-    /// Term in which it was appended: a later term may have cut it away.
-    pub leader_epoch: i32,
+    /// Since when this broker led: once another one has led it may be cut away.
+    pub since: i32,
 }
 
 impl Partition {
@@ -164,7 +167,7 @@ impl Partition {
             let leader_epoch = state.leadership.leader_epoch;
             let info = log.append_as_leader(records, leader_epoch, origin, now)?;
             state.advance_high_watermark(&self.context);
-            Appended { info, leader_epoch }
+            Appended { info, since: state.leadership.since }
         };
         self.touch();
         Ok(appended)
@@ -184,12 +187,13 @@ impl Partition {
         state.log.clone().ok_or(ErrorCode::KafkaStorageError)
     }
 
-    /// Whether offset `end` (exclusive) of term `leader_epoch` is committed: `None` = not yet.
-    pub fn committed(&self, end: i64, leader_epoch: i32) -> Option<ErrorCode> {
+    /// Whether offset `end` (exclusive), appended in the leadership `since`, is committed: `None` = not yet
+    /// (`Partition.checkEnoughReplicasReachOffset`).
+    pub fn committed(&self, end: i64, since: i32) -> Option<ErrorCode> {
         let state = self.lock();
         match state.leading() {
             Err(code) => Some(code),
-            Ok(_) if state.leadership.leader_epoch != leader_epoch => Some(ErrorCode::NotLeaderOrFollower),
+            Ok(_) if state.leadership.since != since => Some(ErrorCode::NotLeaderOrFollower),
             Ok((log, isr)) if log.high_watermark() >= end => {
                 Some(match isr.maximal_len() < state.min_isr(log) {
                     true => ErrorCode::NotEnoughReplicasAfterAppend,
@@ -198,6 +202,12 @@ impl Partition {
             }
             Ok(_) => None,
         }
+    }
+
+    /// Since which term this broker has led without a break, if it leads.
+    pub fn leads_since(&self) -> Option<i32> {
+        let state = self.lock();
+        (state.leadership.role == Role::Leader).then_some(state.leadership.since)
     }
 
     /// The leader and its term, for answers that point the client elsewhere.

@@ -53,8 +53,8 @@ pub struct LogDir {
     path: PathBuf,
     meta: MetaProperties,
     failure: OnceLock<String>,
-    /// Unlocks when dropped.
-    _lock: Arc<dyn File>,
+    /// Unlocks when dropped; none of a directory that failed before it was locked.
+    _lock: Option<Arc<dyn File>>,
 }
 
 impl LogDir {
@@ -84,11 +84,17 @@ impl LogDir {
             tracing::warn!(file = %file.display(), content,
                 "does not say both broker.id and cluster.id; taken for this broker's directory, and written anew");
         }
-        let dir = LogDir { fs, path, meta, failure: OnceLock::new(), _lock: lock };
+        let dir = LogDir { fs, path, meta, failure: OnceLock::new(), _lock: Some(lock) };
         if dir.meta != found && dir.meta.broker_id.is_some() {
             dir.write_identity()?;
         }
         Ok(dir)
+    }
+
+    /// A directory that could not be opened: offline from the beginning, for what it holds must not be made anew elsewhere.
+    pub fn failed(fs: Arc<dyn Fs>, path: PathBuf, error: &dyn std::fmt::Display) -> LogDir {
+        let failure = OnceLock::from(error.to_string());
+        LogDir { fs, path, meta: MetaProperties::default(), failure, _lock: None }
     }
 
     /// Where it is.
@@ -172,7 +178,7 @@ impl LogDir {
 /// The broker id the directories agree on, if any has one (`broker.id=-1` takes it from there).
 pub fn agreed_broker_id(dirs: &[LogDir]) -> Result<Option<i32>, DirError> {
     let mut agreed = None;
-    for dir in dirs {
+    for dir in dirs.iter().filter(|dir| !dir.is_offline()) {
         let meta =
             dir.meta.verify(&dir.path.join(META_FILE), agreed, dir.meta.cluster_id.as_deref().unwrap_or(""));
         agreed = meta.map_err(identity)?.broker_id;

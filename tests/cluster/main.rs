@@ -7,6 +7,7 @@ mod api_versions;
 mod client;
 mod coordination;
 mod coordinators;
+mod failures;
 mod fetching;
 mod forged;
 mod groups;

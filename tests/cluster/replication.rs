@@ -37,7 +37,7 @@ async fn two_with(settings: &[(&str, &str)]) -> (Zk, Node, Node) {
 }
 
 /// A topic with one partition on brokers 1 and 2; the first one leads.
-async fn create(at: &Node, name: &str) {
+pub async fn create(at: &Node, name: &str) {
     let assignment =
         CreatableReplicaAssignment { partition_index: 0, broker_ids: vec![1, 2], ..Default::default() };
     let topic = CreatableTopic {
@@ -67,7 +67,7 @@ async fn until_equal(one: &Node, two: &Node, name: &str, end: i64) {
     .await;
 }
 
-async fn until_isr(at: &Node, name: &str, wanted: &[i32]) {
+pub async fn until_isr(at: &Node, name: &str, wanted: &[i32]) {
     let wanted: BTreeSet<i32> = wanted.iter().copied().collect();
     until(&format!("the ISR to be {wanted:?}"), async || {
         let topic = at.client().await.topic(name).await;
@@ -77,7 +77,7 @@ async fn until_isr(at: &Node, name: &str, wanted: &[i32]) {
     .await;
 }
 
-async fn until_leader(at: &Node, name: &str, leader: i32) {
+pub async fn until_leader(at: &Node, name: &str, leader: i32) {
     until(&format!("broker {leader} to lead"), async || {
         let topic = at.client().await.topic(name).await;
         (topic.partitions.first()?.leader_id == leader).then_some(())
@@ -214,7 +214,7 @@ async fn a_follower_that_diverged_is_cut_to_where_it_agrees() {
 }
 
 /// Sets a key of a topic (`2`) or a broker (`4`), or takes it back.
-async fn alter(at: &Node, resource_type: i8, name: &str, key: &str, value: Option<&str>) {
+pub async fn alter(at: &Node, resource_type: i8, name: &str, key: &str, value: Option<&str>) {
     let config = AlterableConfig {
         name: key.to_owned(),
         config_operation: i8::from(value.is_none()),

@@ -54,6 +54,7 @@ impl Replica {
             role: Role::Follower,
             leader: -1,
             leader_epoch: 0,
+            since: 0,
             partition_epoch: 0,
             controller_epoch: 1,
             isr: vec![],
