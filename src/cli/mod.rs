@@ -6,6 +6,7 @@ mod connect;
 pub mod consume;
 mod explain;
 pub mod groups;
+pub mod kafka;
 mod lines;
 pub mod logging;
 mod meaning;
@@ -59,8 +60,19 @@ enum Command {
     Znodes(znodes::Znodes),
 }
 
-/// Runs the command that the arguments name.
+/// Runs the tool of Kafka by whose name the binary was called, or the command that the arguments name.
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    if let Some(tool) = arguments.next().and_then(|called| kafka::named(&called)) {
+        let arguments: Vec<String> = arguments.collect();
+        return match (tool.run)(&arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let cli = Cli::parse();
     let result = match cli.command.unwrap_or_else(|| Command::Dev(serve::Dev::default())) {
         Command::Dev(dev) => dev.run(),

@@ -1,0 +1,24 @@
+//! Kafka's own command-line tools by their names: one binary, and the name it is called by says which tool it is.
+//!
+//! `kafka-topics`, `kafka-topics.sh`, `/opt/kafka/bin/kafka-topics.sh` are links to the `ottla` binary. Options, words
+//! and exit codes are those of Kafka 3.9's tools; what they do is done by Ottla's own client.
+
+/// One tool.
+pub struct Tool {
+    /// Its script in Kafka's `bin/`, without `.sh`.
+    pub name: &'static str,
+    /// The class that `kafka-run-class` names, if the script starts one.
+    pub class: &'static str,
+    /// Runs it with the arguments after its name. The error is what goes to stderr, whole; the exit code is then 1.
+    pub run: fn(&[String]) -> Result<(), String>,
+}
+
+/// Every tool, by name.
+pub const TOOLS: &[Tool] = &[];
+
+/// The tool of which `called` (an `argv[0]`, with or without directory and `.sh`) is the name.
+pub fn named(called: &str) -> Option<&'static Tool> {
+    let file = called.rsplit('/').next().unwrap_or(called);
+    let name = file.strip_suffix(".sh").unwrap_or(file);
+    TOOLS.iter().find(|tool| tool.name == name)
+}
