@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Dev, OTTLA, ottla};
+use crate::support::{Dev, OTTLA, free_port, ottla};
 
 /// A second broker, started as wurstmeister's image starts one: `start-kafka.sh`.
 struct Container {
@@ -45,12 +45,15 @@ impl Drop for Container {
 #[test]
 fn variables_become_a_broker_and_its_topics() {
     let dev = Dev::start();
+    let port = free_port();
+    let (bound, told) =
+        (format!("PLAINTEXT://127.0.0.1:{port}"), format!("PLAINTEXT://_{{HOSTNAME_COMMAND}}:{port}"));
     let container = Container::start(&[
         ("KAFKA_ZOOKEEPER_CONNECT", dev.zookeeper.as_str()),
         ("BROKER_ID_COMMAND", "echo 2"),
         ("HOSTNAME_COMMAND", "echo 127.0.0.1"),
-        ("KAFKA_LISTENERS", "PLAINTEXT://127.0.0.1:0"),
-        ("KAFKA_ADVERTISED_LISTENERS", "PLAINTEXT://_{HOSTNAME_COMMAND}:0"),
+        ("KAFKA_LISTENERS", &bound),
+        ("KAFKA_ADVERTISED_LISTENERS", &told),
         ("KAFKA_CREATE_TOPICS", "made:3:1:compact,Nonsense!:1:1"),
         ("KAFKA_HEAP_OPTS", "-Xmx1G"),
     ]);
@@ -78,7 +81,7 @@ fn health_is_the_exit_code() {
     let dev = Dev::start();
     let healthy = dev.run(&["health"]).text();
     assert!(healthy.contains("serves; brokers that are up: 1"), "{healthy}");
-    let port = crate::support::free_port();
+    let port = free_port();
     let away = ottla(&["health", "--bootstrap", &format!("127.0.0.1:{port}")], b"").failure();
     assert!(away.contains(&port.to_string()), "{away}");
 }
