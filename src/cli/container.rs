@@ -140,9 +140,16 @@ impl Outside for Here {
     }
 
     fn is_mounted(&self, path: &str) -> bool {
-        // The fifth field is where (proc(5)).
+        // The fourth field is what is mounted, the fifth where (proc(5)). A volume that nobody named comes from the image itself.
+        let is_named = |root: &str| {
+            let volume = root.strip_suffix("/_data").and_then(|root| root.rsplit('/').next()).unwrap_or("");
+            volume.len() != 64 || !volume.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        mounts.lines().any(|line| line.split(' ').nth(4) == Some(path))
+        mounts.lines().any(|line| {
+            let mut fields = line.split(' ').skip(3);
+            fields.next().is_some_and(is_named) && fields.next() == Some(path)
+        })
     }
 
     fn run(&self, command: &str) -> Result<String, String> {

@@ -23,7 +23,7 @@ pub struct Dialect {
     /// Where its users mount volumes or files.
     mounts: &'static [&'static str],
     /// `log.dirs` without a word; `{host}` is the host's name.
-    pub data: &'static str,
+    data: &'static str,
     /// Where its users mount a whole `server.properties`.
     pub files: &'static [&'static str],
     /// Whether variables are for nothing once that is mounted.
@@ -126,6 +126,11 @@ pub const DIALECTS: &[Dialect] = &[
 ];
 
 impl Dialect {
+    /// `log.dirs` without a word, on this host.
+    pub fn data(&self, hostname: &str) -> String {
+        self.data.replace("{host}", hostname)
+    }
+
     fn is_marked_by(&self, variable: &str) -> bool {
         self.marks.iter().any(|mark| match mark.ends_with('_') {
             true => variable.starts_with(mark),
@@ -134,10 +139,11 @@ impl Dialect {
     }
 }
 
-/// Which image is meant: by [`BY_HAND`], by the command of the container, by a mounted file, by variables of its own, by where
-/// something is mounted. The error names the value that is none.
+/// Which image is meant: by [`BY_HAND`], by the command of the container, by a mounted file, by variables of its own, by where a
+/// broker's data are, by where something is mounted. The error names the value that is none, or the data of two.
 pub fn choose(
     called: &str,
+    hostname: &str,
     variables: &BTreeMap<String, String>,
     file: Option<&'static Dialect>,
     outside: &dyn Outside,
@@ -149,9 +155,34 @@ pub fn choose(
         });
     }
     let by = |is: &dyn Fn(&Dialect) -> bool| DIALECTS.iter().find(|dialect| is(dialect));
-    let chosen = by(&|dialect| dialect.entries.iter().any(|entry| called.ends_with(entry)))
+    let told = by(&|dialect| dialect.entries.iter().any(|entry| called.ends_with(entry)))
         .or(file)
-        .or_else(|| by(&|dialect| variables.keys().any(|name| dialect.is_marked_by(name))))
-        .or_else(|| by(&|dialect| dialect.mounts.iter().any(|path| outside.is_mounted(path))));
-    Ok(chosen.unwrap_or(&DIALECTS[0]))
+        .or_else(|| by(&|dialect| variables.keys().any(|name| dialect.is_marked_by(name))));
+    if let Some(told) = told {
+        return Ok(told);
+    }
+    // A container that is made anew with this image gets the volumes of the one before it, also those without a name.
+    let mut with_data: Vec<&Dialect> = Vec::new();
+    for dialect in DIALECTS {
+        let file = format!("{}/meta.properties", dialect.data(hostname));
+        let is_there =
+            outside.file(&file).map_err(|error| format!("{file} cannot be read: {error}"))?.is_some();
+        if is_there && with_data.iter().all(|other| other.data != dialect.data) {
+            with_data.push(dialect);
+        }
+    }
+    match with_data[..] {
+        [] => {
+            Ok(by(&|dialect| dialect.mounts.iter().any(|path| outside.is_mounted(path)))
+                .unwrap_or(&DIALECTS[0]))
+        }
+        [one] => Ok(one),
+        [one, other, ..] => Err(format!(
+            "{} and {} both hold a broker's data; set {BY_HAND} to {} or {}",
+            one.data(hostname),
+            other.data(hostname),
+            one.name,
+            other.name
+        )),
+    }
 }

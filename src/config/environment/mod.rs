@@ -32,7 +32,7 @@ const START_TIMEOUT_S: u64 = 600;
 pub trait Outside {
     /// The text of a file; nothing if it is not there.
     fn file(&self, path: &str) -> Result<Option<String>, String>;
-    /// Whether something is mounted at this very path.
+    /// Whether somebody mounted something at this very path.
     fn is_mounted(&self, path: &str) -> bool;
     /// What a command of the shell prints.
     fn run(&self, command: &str) -> Result<String, String>;
@@ -102,10 +102,9 @@ pub fn plan(
     let (mut errors, mut remarks) = (Vec::new(), Vec::new());
     let variables = &answered(variables, outside, &mut errors);
     let file = mounted_file(outside, &mut errors);
-    let dialect = match dialect::choose(called, variables, file.as_ref().map(|(owner, ..)| *owner), outside) {
-        Ok(dialect) => dialect,
-        Err(error) => return Err(ConfigErrors(vec![error])),
-    };
+    let owner = file.as_ref().map(|(owner, ..)| *owner);
+    let dialect = dialect::choose(called, hostname, variables, owner, outside)
+        .map_err(|error| ConfigErrors(vec![error]))?;
     let is_all_in_file = dialect.file_wins && file.is_some();
     let has_file = file.is_some();
     let mut keys = match file {
@@ -129,7 +128,7 @@ pub fn plan(
         ]);
     }
     if !keys.contains_key("log.dirs") && !keys.contains_key("log.dir") {
-        keys.extend([taken("log.dirs", &dialect.data.replace("{host}", hostname))]);
+        keys.extend([taken("log.dirs", &dialect.data(hostname))]);
     }
     contradictions(variables, &keys, &mut errors);
     let topics = made(variables, &mut errors);
