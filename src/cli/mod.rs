@@ -22,6 +22,7 @@ pub mod reassign;
 pub mod serve;
 pub mod topics;
 pub mod znodes;
+mod zookeeper;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,9 @@ enum Command {
     Consume(consume::Consume),
     /// Look at what a cluster keeps in ZooKeeper.
     Znodes(znodes::Znodes),
+    /// The names of Kafka's tools that this binary answers to, one a line: for those who make links to it.
+    #[command(hide = true)]
+    ToolNames,
 }
 
 /// Runs the tool of Kafka by whose name the binary was called, or the command that the arguments name.
@@ -85,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Produce(produce) => produce.run(),
         Command::Consume(consume) => consume.run(),
         Command::Znodes(znodes) => znodes.run(),
+        Command::ToolNames => output::print(&kafka::names()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
