@@ -4,8 +4,10 @@
 mod config;
 mod errors;
 mod groups;
+mod kafka_servers;
 mod messages;
 mod reassign;
+mod scripts;
 mod support;
 mod topics;
 mod znodes;

@@ -23,7 +23,9 @@ pub fn start(arguments: &[String], service: &str) -> Result<(), String> {
         format!("cannot write {}: {error}; name another directory with LOG_DIR", file.display())
     };
     std::fs::create_dir_all(&folder).map_err(wrong)?;
-    let out = File::create(&file).map_err(wrong)?;
+    // Added to what is there: it may be all that tells why the last one ended, or another may be writing.
+    let out = File::options().create(true).append(true).open(&file).map_err(wrong)?;
+    let before = out.metadata().map_err(wrong)?.len() as usize;
     let err = out.try_clone().map_err(wrong)?;
     let binary = std::env::current_exe().map_err(|error| format!("cannot find this binary: {error}"))?;
     let mut child = Command::new(binary)
@@ -37,7 +39,8 @@ pub fn start(arguments: &[String], service: &str) -> Result<(), String> {
         .spawn()
         .map_err(|error| format!("cannot start {}: {error}", called.display()))?;
     ended(&mut child).map_or(Ok(()), |how| {
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let bytes = std::fs::read(&file).unwrap_or_default();
+        let text = String::from_utf8_lossy(bytes.get(before..).unwrap_or_default());
         let lines: Vec<&str> = text.lines().collect();
         let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
         Err(format!("it ended at once ({how}); the end of {}:\n{}", file.display(), last.join("\n")))
