@@ -289,8 +289,8 @@ def locked(data):
         yield
 
 
-def choose_zookeeper(wanted):
-    """`real` or `embedded`: Apache's where Java is there and its jars can be had."""
+def choose_zookeeper(wanted, otherwise="leave --zookeeper away, or take the embedded one"):
+    """`real` or `embedded`: Apache's where Java is there and its jars can be had. `otherwise` is said where it must be real."""
     if wanted == "embedded":
         return wanted
     why = None
@@ -309,7 +309,7 @@ def choose_zookeeper(wanted):
     if why is None:
         return "real"
     if wanted == "real":
-        raise Trouble(f"no Apache ZooKeeper: {why}; leave --zookeeper away, or take the embedded one")
+        raise Trouble(f"no Apache ZooKeeper: {why}; {otherwise}")
     say(f"no Apache ZooKeeper, because {why}: Ottla's own takes its place")
     return "embedded"
 
@@ -349,7 +349,7 @@ def up(options):
     with locked(options.data):
         cluster = plan(options)
         if cluster.kind == "real":
-            choose_zookeeper("real")
+            choose_zookeeper("real", f"this cluster has its data in one: bring it, or remove {options.data} to begin anew")
         down = [name for name in cluster.parts if not cluster.pid(name)]
         for name in down:
             cluster.refuse_taken(name)

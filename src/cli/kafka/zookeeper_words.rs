@@ -175,8 +175,8 @@ impl Given {
 fn checked(path: String) -> Result<String, String> {
     let wrong = match path.as_str() {
         "/" => return Ok(path),
-        text if !text.starts_with('/') => "Path must start with / character",
-        text if text.ends_with('/') => "Path must not end with / character",
+        text if !text.starts_with('/') => return Err("Path must start with / character".into()),
+        text if text.ends_with('/') => return Err("Path must not end with / character".into()),
         text if text.contains("//") => "empty node name specified",
         text if text.split('/').any(|part| part == "." || part == "..") => "relative paths not allowed",
         text if text.contains('\0') => "null character not allowed",
