@@ -27,6 +27,7 @@ PORTS_END = 32768
 START_SECONDS = 60
 STOP_SECONDS = 60
 HOST = "127.0.0.1"
+DATA = ROOT / "target" / "cluster"
 
 class Trouble(Exception):
     """What went wrong, and what to do about it: one sentence."""
@@ -363,7 +364,8 @@ def up(options):
     show(cluster)
     print(f"\npoint clients at  {cluster.bootstrap()}")
     print(f"ZooKeeper is at   {HOST}:{cluster.parts['zookeeper']['port']}")
-    print("look around       scripts/cluster znodes, scripts/cluster status, scripts/cluster kill 1, scripts/cluster start 1")
+    place = "" if options.data == DATA.resolve() else f" --data {options.data}"
+    print(f"look around       scripts/cluster status|logs|znodes|kill 1|start 1|down{place}")
 
 
 def show(cluster):
@@ -452,7 +454,7 @@ def number(least, most):
 def parser():
     main = argparse.ArgumentParser(prog="scripts/cluster", description="A cluster on this machine, without Docker.")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--data", type=Path, default=ROOT / "target" / "cluster", help="where all of it is kept")
+    common.add_argument("--data", type=Path, default=DATA, help="where all of it is kept")
     actions = main.add_subparsers(dest="action", required=True)
 
     def action(run, text):

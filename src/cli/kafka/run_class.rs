@@ -28,6 +28,8 @@ pub fn read(arguments: &[String]) -> Call<'_> {
                 rest
             }
             [flag, rest @ ..] if flag == "-loggc" => rest,
+            // For the JVM.
+            [flag, rest @ ..] if flag.starts_with("-D") || flag.starts_with("-X") => rest,
             [flag, name, rest @ ..] if flag == "-name" => {
                 call.service = Some(name);
                 rest
@@ -61,7 +63,7 @@ mod tests {
     #[test]
     fn what_is_meant_for_the_script_is_taken_off() {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<String>>();
-        let all = words("-daemon -name kafkaServer -loggc kafka.Kafka a.properties -name x");
+        let all = words("-daemon -name kafkaServer -loggc -Da=b -Xmx1G kafka.Kafka a.properties -name x");
         let call = read(&all);
         assert_eq!((call.daemon, call.service), (true, Some("kafkaServer")));
         assert_eq!(call.rest, words("kafka.Kafka a.properties -name x"));
