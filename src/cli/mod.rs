@@ -24,6 +24,7 @@ pub mod reassign;
 pub mod serve;
 pub mod topics;
 pub mod znodes;
+mod zookeeper;
 
 use std::process::ExitCode;
 
@@ -64,6 +65,9 @@ enum Command {
     Consume(consume::Consume),
     /// Look at what a cluster keeps in ZooKeeper.
     Znodes(znodes::Znodes),
+    /// The names of Kafka's tools that this binary answers to, one a line: for those who make links to it.
+    #[command(hide = true)]
+    ToolNames,
 }
 
 /// Runs what the name stands for by which the binary was called (a tool of Kafka, another image's entry), or the command that
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Produce(produce) => produce.run(),
         Command::Consume(consume) => consume.run(),
         Command::Znodes(znodes) => znodes.run(),
+        Command::ToolNames => output::print(&kafka::names()),
     };
     end("ottla: ", result)
 }
