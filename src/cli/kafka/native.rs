@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::server_start;
 use crate::cli::output::print;
 use crate::cli::serve::Start;
+use crate::config::environment::names;
 
 const USAGE: &str = "usage: kafka.Kafka start --config FILE [--override property=value]*\n       \
                      kafka.Kafka setup --default-configs-dir DIR --mounted-configs-dir DIR --final-configs-dir DIR";
@@ -17,22 +18,6 @@ const USAGE: &str = "usage: kafka.Kafka start --config FILE [--override property
 const FOR_JAVA: &[&str] = &["-D", "-X", "-agentlib:", "-agentpath:", "-javaagent:", "-verbose:", "-server"];
 /// The file that is set up.
 const FILE: &str = "server.properties";
-/// Variables that are no keys.
-const NOT_KEYS: &[&str] = &[
-    "KAFKA_VERSION",
-    "KAFKA_HEAP_OPTS",
-    "KAFKA_LOG4J_OPTS",
-    "KAFKA_OPTS",
-    "KAFKA_JMX_OPTS",
-    "KAFKA_JVM_PERFORMANCE_OPTS",
-    "KAFKA_GC_LOG_OPTS",
-    "KAFKA_LOG4J_ROOT_LOGLEVEL",
-    "KAFKA_LOG4J_LOGGERS",
-    "KAFKA_TOOLS_LOG4J_LOGLEVEL",
-    "KAFKA_JMX_HOSTNAME",
-    "KAFKA_MODE",
-];
-
 /// Runs a broker until a signal, or sets its configuration up.
 pub fn run(arguments: &[String]) -> Result<(), String> {
     match arguments.first().map(String::as_str) {
@@ -88,7 +73,7 @@ fn setup(arguments: &[String]) -> Result<(), String> {
     let mut text = if mounted.exists() { read(&mounted)? } else { Vec::new() };
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    for (key, value) in keys(variables) {
+    for (key, value) in variables.filter_map(|(name, value)| Some((names::key(&name)?, value))) {
         text.extend_from_slice(format!("\n{key}={value}").as_bytes());
     }
     if text.trim_ascii().is_empty() {
@@ -99,16 +84,6 @@ fn setup(arguments: &[String]) -> Result<(), String> {
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
-}
-
-/// `KAFKA_BROKER_ID` is `broker.id`; two underscores are one, three are a dash.
-fn keys(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
-    let key = |name: &str| {
-        let name = name.strip_prefix("KAFKA_").filter(|_| !NOT_KEYS.contains(&name))?;
-        let dotted = name.to_lowercase().replace('_', ".");
-        Some(dotted.replace("...", "-").replace("..", "_"))
-    };
-    variables.filter_map(|(name, value)| Some((key(&name)?, value))).collect()
 }
 
 #[cfg(test)]
@@ -144,18 +119,5 @@ mod tests {
             let error = run(&words(text)).expect_err(text);
             assert!(error.contains(says), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn variables_are_keys() {
-        let variables = [
-            ("KAFKA_BROKER_ID", "3"),
-            ("KAFKA_A__B___C", "x=y"),
-            ("KAFKA_HEAP_OPTS", "-Xmx1G"),
-            ("PATH", "/bin"),
-        ];
-        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let keys: Vec<(String, String)> = keys(variables).into_iter().collect();
-        assert_eq!(keys, [("a_b-c".into(), "x=y".into()), ("broker.id".into(), "3".into())]);
     }
 }
