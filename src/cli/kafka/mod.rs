@@ -3,6 +3,8 @@
 //! `kafka-topics`, `kafka-topics.sh`, `/opt/kafka/bin/kafka-topics.sh` are links to the `ottla` binary. Options, words
 //! and exit codes are those of Kafka 3.9's tools; what they do is done by Ottla's own client.
 
+pub mod options;
+
 /// One tool.
 pub struct Tool {
     /// Its script in Kafka's `bin/`, without `.sh`.
