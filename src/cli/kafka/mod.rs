@@ -3,7 +3,12 @@
 //! `kafka-topics`, `kafka-topics.sh`, `/opt/kafka/bin/kafka-topics.sh` are links to the `ottla` binary. Options, words
 //! and exit codes are those of Kafka 3.9's tools; what they do is done by Ottla's own client.
 
+pub mod errors;
+pub mod include;
 pub mod options;
+pub mod settings;
+mod topics;
+mod topics_described;
 
 /// One tool.
 pub struct Tool {
@@ -16,7 +21,8 @@ pub struct Tool {
 }
 
 /// Every tool, by name.
-pub const TOOLS: &[Tool] = &[];
+pub const TOOLS: &[Tool] =
+    &[Tool { name: "kafka-topics", class: "org.apache.kafka.tools.TopicCommand", run: topics::run }];
 
 /// The tool of which `called` (an `argv[0]`, with or without directory and `.sh`) is the name.
 pub fn named(called: &str) -> Option<&'static Tool> {
