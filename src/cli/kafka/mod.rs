@@ -3,9 +3,20 @@
 //! `kafka-topics`, `kafka-topics.sh`, `/opt/kafka/bin/kafka-topics.sh` are links to the `ottla` binary. Options, words
 //! and exit codes are those of Kafka 3.9's tools; what they do is done by Ottla's own client.
 
+mod configs;
+mod configs_entities;
+mod configs_options;
+mod configs_quotas;
+mod configs_zookeeper;
 pub mod errors;
 pub mod include;
+mod leader_election;
+mod log_dirs;
 pub mod options;
+mod reassign;
+mod reassign_dirs;
+mod reassign_options;
+mod reassign_throttle;
 pub mod settings;
 mod topics;
 mod topics_described;
@@ -21,8 +32,21 @@ pub struct Tool {
 }
 
 /// Every tool, by name.
-pub const TOOLS: &[Tool] =
-    &[Tool { name: "kafka-topics", class: "org.apache.kafka.tools.TopicCommand", run: topics::run }];
+pub const TOOLS: &[Tool] = &[
+    Tool { name: "kafka-configs", class: "kafka.admin.ConfigCommand", run: configs::run },
+    Tool {
+        name: "kafka-leader-election",
+        class: "org.apache.kafka.tools.LeaderElectionCommand",
+        run: leader_election::run,
+    },
+    Tool { name: "kafka-log-dirs", class: "org.apache.kafka.tools.LogDirsCommand", run: log_dirs::run },
+    Tool {
+        name: "kafka-reassign-partitions",
+        class: "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+        run: reassign::run,
+    },
+    Tool { name: "kafka-topics", class: "org.apache.kafka.tools.TopicCommand", run: topics::run },
+];
 
 /// The tool of which `called` (an `argv[0]`, with or without directory and `.sh`) is the name.
 pub fn named(called: &str) -> Option<&'static Tool> {
