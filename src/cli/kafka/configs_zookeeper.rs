@@ -100,23 +100,22 @@ async fn must_be_down(store: &Remote, entity: Option<&ConfigEntity>, what: &str)
 
 async fn alter(store: &Remote, options: &Options, entity: &Option<ConfigEntity>) -> Result<(), Failure> {
     let (add, delete) = (to_add(options)?, to_delete(options));
+    let pairs: Vec<String> = add.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let changes = format!("{{add: {{{}}}, delete: List({})}}", pairs.join(", "), delete.join(", "));
     let Some(entity) = entity else {
         return Err(Failure::argument(
             "--entity-name or --entity-default must be specified with each --entity-type for --alter",
         ));
     };
     let ConfigEntity::Broker(id) = entity else {
-        return Err(Failure::argument(
-            "--bootstrap-server option must be specified to update users configs: User configuration updates using \
-             ZooKeeper are only supported for SCRAM credential updates, and this tool makes no SCRAM credentials yet.",
-        ));
+        return Err(Failure::argument(format!(
+            "requirement failed: --bootstrap-server option must be specified to update users configs: {changes}. User \
+             configuration updates using ZooKeeper are only supported for SCRAM credential updates, and this tool makes \
+             no SCRAM credentials yet."
+        )));
     };
-    must_be_down(
-        store,
-        Some(entity),
-        "--bootstrap-server option must be specified to update brokers configs",
-    )
-    .await?;
+    let what = format!("--bootstrap-server option must be specified to update brokers configs: {changes}");
+    must_be_down(store, Some(entity), &what).await?;
     for (key, value) in &add {
         check(key, value, id.is_some()).map_err(Failure::argument)?;
     }

@@ -18,8 +18,12 @@ use crate::protocol::messages::metadata::{MetadataResponsePartition, MetadataRes
 /// The id that `--topic-id` asks for; zero asks for none.
 pub fn wanted_id(options: &Options) -> Result<Option<Uuid>, Failure> {
     let Some(text) = options.value("topic-id")? else { return Ok(None) };
-    let id: Uuid = text.parse().map_err(|error| {
-        Failure::argument(format!("Input string `{text}` is no base64-encoded UUID of 16 bytes: {error}"))
+    let id: Uuid = text.parse().map_err(|_| {
+        let bytes = text.trim_end_matches('=').len() * 3 / 4;
+        Failure::argument(format!(
+            "Input string `{text}` decoded as {bytes} bytes, which is not equal to the expected 16 bytes of a \
+             base64-encoded UUID"
+        ))
     })?;
     Ok((!id.is_zero()).then_some(id))
 }
