@@ -99,7 +99,7 @@ mod tests {
         let text = r#"{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1,2],"log_dirs":["any","any"]}]}"#;
         let entries = parse(text.as_bytes()).unwrap().unwrap();
         let entry = Entry { place: ("t".into(), 0), replicas: vec![1, 2], dirs: vec![None, None] };
-        assert_eq!(entries, [entry.clone()]);
+        assert_eq!(entries.iter().collect::<Vec<_>>(), [&entry]);
         assert_eq!(write([(&entry.place, &entry.replicas)]), text);
     }
 

@@ -208,6 +208,7 @@ fn a_file_of_settings_is_honoured_or_refused() {
     let why =
         "Error while executing topic command : Timed out waiting for a node assignment. Call: listTopics";
     assert!(out.starts_with(why), "{out}");
+    assert!(out.ends_with("or name it with --bootstrap-server\n"), "{out}");
     let waited = started.elapsed();
     assert!(waited >= Duration::from_millis(700) && waited < Duration::from_secs(20), "{waited:?}");
     let (_, err) = failed(called(
@@ -216,6 +217,9 @@ fn a_file_of_settings_is_honoured_or_refused() {
         b"",
     ));
     assert!(err.starts_with("/no/such"), "{err}");
+    let (out, err) = failed(called("kafka-topics", &["--list", "--bootstrap-server", "nonsense"], b""));
+    let why = "Failed to create new KafkaAdminClient: Invalid url in bootstrap.servers: nonsense\n";
+    assert_eq!((out.as_str(), err.as_str()), ("", why));
 }
 
 #[test]

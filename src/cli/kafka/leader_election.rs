@@ -87,9 +87,22 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
             let mut client = settings.connect(bootstrap, "electLeaders").await?;
             Ok(admin::elect_leaders(&mut client, unclean, places.as_deref()).await?)
         };
-        let outcomes = elected.await.map_err(|failure: Failure| failure.thrown())?;
+        let outcomes = elected.await.or_else(refused)?;
         tell(&kind, outcomes)
     })
+}
+
+/// Nothing was elected at all.
+fn refused(failure: Failure) -> Result<BTreeMap<Place, Result<(), admin::Trouble>>, String> {
+    let what = if failure.is(ErrorCode::RequestTimedOut.code()) {
+        "Timeout waiting for election results"
+    } else if failure.is(ErrorCode::ClusterAuthorizationFailed.code()) {
+        "Not authorized to perform leader election"
+    } else {
+        return Err(failure.traced());
+    };
+    say(what)?;
+    Err(format!("{what}\n{}", failure.thrown()))
 }
 
 fn check(options: &Options) -> Result<(), String> {

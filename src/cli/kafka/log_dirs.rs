@@ -58,7 +58,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     connect::run(async {
         let bootstrap = options.value("bootstrap-server")?.unwrap_or_default();
         let connected = settings.connect(bootstrap, "listNodes").await;
-        let mut client = connected.map_err(|failure| failure.thrown())?;
+        let mut client = connected.map_err(|failure| failure.traced())?;
         let live: BTreeSet<i32> = client.brokers().into_iter().collect();
         let strangers: Vec<i32> = asked.difference(&live).copied().collect();
         if !strangers.is_empty() {
@@ -73,7 +73,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         let mut described = Vec::new();
         for broker in &brokers {
             let dirs = admin::log_dirs(&mut client, *broker, None).await.map_err(Failure::from);
-            let dirs = dirs.map_err(|failure| failure.thrown())?;
+            let dirs = dirs.map_err(|failure| failure.traced())?;
             let dirs: Vec<String> = dirs.iter().map(|dir| json_of(dir, &topics)).collect();
             described.push(format!(r#"{{"broker":{broker},"logDirs":[{}]}}"#, dirs.join(",")));
         }

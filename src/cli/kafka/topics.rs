@@ -11,7 +11,7 @@ use super::super::output::exactly as say;
 use super::errors::Failure;
 use super::include::Include;
 use super::options::{Options, Spec, flag, value};
-use super::settings::Settings;
+use super::settings::{NO_CLIENT, Settings};
 use super::topics_described;
 use crate::config::keys::{Key, Kind, topic_key};
 use crate::config::topic;
@@ -128,6 +128,9 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
             _ => delete(&options, &settings).await,
         };
         let Err(failure) = done else { return Ok(()) };
+        if failure.class == NO_CLIENT {
+            return Err(failure.message);
+        }
         say(&format!("Error while executing topic command : {failure}"))?;
         Err(format!("ERROR {} (org.apache.kafka.tools.TopicCommand)", failure.thrown()))
     })
