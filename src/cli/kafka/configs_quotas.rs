@@ -9,6 +9,7 @@ use super::super::connect::Client;
 use super::super::output::exactly as say;
 use super::configs_entities::Entities;
 use super::errors::Failure;
+use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::alter_client_quotas::{EntityData, EntryData, OpData};
 use crate::protocol::messages::describe_client_quotas::{ComponentData, EntryData as Found};
 use crate::protocol::messages::describe_user_scram_credentials::UserName;
@@ -160,8 +161,12 @@ async fn describe_credentials(client: &mut Client, users: &[String]) -> Result<(
     };
     let answer = client.any(i16::MAX, &request).await.map_err(Failure::timed_out)?;
     check(answer.error_code, answer.error_message)?;
-    // A user without credentials is an error of its own there, which Kafka's tool leaves out.
-    for user in answer.results.into_iter().filter(|user| user.error_code == 0) {
+    for user in answer.results {
+        // A user without credentials is an error of its own, which Kafka's tool leaves out.
+        if user.error_code == ErrorCode::ResourceNotFound.code() {
+            continue;
+        }
+        check(user.error_code, user.error_message)?;
         let infos = user.credential_infos.iter().map(|info| {
             let mechanism = usize::try_from(info.mechanism).ok().and_then(|index| MECHANISMS.get(index));
             format!("{}=iterations={}", mechanism.unwrap_or(&MECHANISMS[0]), info.iterations)
