@@ -128,7 +128,8 @@ async fn found(client: &mut Client, entities: &Entities) -> Result<Vec<Found>, F
 
 /// Prints quotas, and for users alone their credentials.
 pub async fn describe(client: &mut Client, entities: &Entities) -> Result<(), Failure> {
-    for entry in found(client, entities).await? {
+    for mut entry in found(client, entities).await? {
+        entry.values.sort_by(|a, b| a.key.cmp(&b.key));
         let mut parts: BTreeMap<usize, String> = BTreeMap::new();
         for part in &entry.entity {
             let (order, word) = match part.entity_type.as_str() {
