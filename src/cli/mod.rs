@@ -1,5 +1,6 @@
 //! The command line: one file a command. Errors are one sentence with the next step; exit codes are 0, 1 (failed) and 2 (wrong usage).
 
+mod admin;
 pub mod cluster;
 pub mod config;
 mod connect;
@@ -16,6 +17,7 @@ mod member;
 mod offsets;
 mod output;
 mod partitioner;
+mod plan;
 mod printing;
 pub mod produce;
 mod progress;
@@ -104,7 +106,10 @@ fn end(prefix: &str, result: Result<(), String>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{prefix}{error}");
+            // Tools that tell of their failure on standard output, as Kafka's do, leave this empty.
+            if !error.is_empty() {
+                eprintln!("{prefix}{error}");
+            }
             ExitCode::FAILURE
         }
     }

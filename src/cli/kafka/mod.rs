@@ -3,12 +3,29 @@
 //! `kafka-topics`, `kafka-topics.sh`, `/opt/kafka/bin/kafka-topics.sh` are links to the `ottla` binary. Options, words
 //! and exit codes are those of Kafka 3.9's tools; what they do is done by Ottla's own client.
 
+mod configs;
+mod configs_entities;
+mod configs_options;
+mod configs_quotas;
+mod configs_zookeeper;
 mod daemon;
+pub mod errors;
+pub mod include;
+mod leader_election;
+mod log_dirs;
 mod native;
+pub mod options;
 mod processes;
+mod reassign;
+mod reassign_dirs;
+mod reassign_options;
+mod reassign_throttle;
 mod run_class;
 mod server_start;
 mod server_stop;
+pub mod settings;
+mod topics;
+mod topics_described;
 mod zookeeper_properties;
 mod zookeeper_server;
 mod zookeeper_shell;
@@ -26,9 +43,22 @@ pub struct Tool {
 
 /// Every tool, by name.
 pub const TOOLS: &[Tool] = &[
+    Tool { name: "kafka-configs", class: "kafka.admin.ConfigCommand", run: configs::run },
+    Tool {
+        name: "kafka-leader-election",
+        class: "org.apache.kafka.tools.LeaderElectionCommand",
+        run: leader_election::run,
+    },
+    Tool { name: "kafka-log-dirs", class: "org.apache.kafka.tools.LogDirsCommand", run: log_dirs::run },
+    Tool {
+        name: "kafka-reassign-partitions",
+        class: "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+        run: reassign::run,
+    },
     Tool { name: "kafka-run-class", class: "", run: run_class::run },
     Tool { name: "kafka-server-start", class: "kafka.Kafka", run: server_start::run },
     Tool { name: "kafka-server-stop", class: "", run: server_stop::broker },
+    Tool { name: "kafka-topics", class: "org.apache.kafka.tools.TopicCommand", run: topics::run },
     Tool { name: "kafka.Kafka", class: "kafka.docker.KafkaDockerWrapper", run: native::run },
     Tool { name: "zookeeper-server-start", class: zookeeper_server::CLASS, run: zookeeper_server::run },
     Tool { name: "zookeeper-server-stop", class: "", run: server_stop::zookeeper },
