@@ -89,6 +89,9 @@ struct Link {
 pub struct Client {
     bootstrap: Vec<(String, u16)>,
     text: String,
+    client_id: String,
+    /// The option that names brokers, for error texts.
+    option: &'static str,
     brokers: HashMap<i32, (String, u16)>,
     controller: i32,
     links: HashMap<(String, u16), Link>,
@@ -97,12 +100,29 @@ pub struct Client {
 impl Client {
     /// Reaches the first bootstrap broker that answers, and learns of the others.
     pub async fn connect(at: &Bootstrap) -> Result<Client, String> {
-        let bootstrap = at.bootstrap.split(',').map(address).collect::<Result<Vec<_>, String>>()?;
-        let text = at.bootstrap.clone();
-        let mut client =
-            Client { bootstrap, text, brokers: HashMap::new(), controller: -1, links: HashMap::new() };
+        let mut client = Client::new(&at.bootstrap, "ottla", "--bootstrap")?;
         client.metadata(Some(&[])).await?;
         Ok(client)
+    }
+
+    /// The same for a tool of Kafka: the brokers named with `--bootstrap-server`, and who asks.
+    pub async fn connect_as(servers: &str, client_id: &str) -> Result<Client, String> {
+        let mut client = Client::new(servers, client_id, "--bootstrap-server")?;
+        client.metadata(Some(&[])).await?;
+        Ok(client)
+    }
+
+    fn new(servers: &str, client_id: &str, option: &'static str) -> Result<Client, String> {
+        let bootstrap = servers.split(',').map(address).collect::<Result<Vec<_>, String>>()?;
+        Ok(Client {
+            bootstrap,
+            text: servers.to_owned(),
+            client_id: client_id.to_owned(),
+            option,
+            brokers: HashMap::new(),
+            controller: -1,
+            links: HashMap::new(),
+        })
     }
 
     /// Ids of the brokers that are up, ascending.
@@ -114,7 +134,7 @@ impl Client {
 
     async fn link(&mut self, at: &(String, u16)) -> Result<&mut Link, CallError> {
         if !self.links.contains_key(at) {
-            let mut connection = Connection::open(&at.0, at.1, "ottla", CONNECT_LIMIT).await?;
+            let mut connection = Connection::open(&at.0, at.1, &self.client_id, CONNECT_LIMIT).await?;
             let versions = connection.api_versions(ANSWER_LIMIT).await?;
             self.links.insert(at.clone(), Link { connection, versions });
         }
@@ -147,7 +167,8 @@ impl Client {
                 Err(error) => why = error.to_string(),
             }
         }
-        Err(format!("no broker of {} answers ({why}); start one, or name it with --bootstrap", self.text))
+        let (text, option) = (&self.text, self.option);
+        Err(format!("no broker of {text} answers ({why}); start one, or name it with {option}"))
     }
 
     /// Asks broker `id`; versions above `newest` are not used.

@@ -3,7 +3,9 @@
 //! `kafka-topics`, `kafka-topics.sh`, `/opt/kafka/bin/kafka-topics.sh` are links to the `ottla` binary. Options, words
 //! and exit codes are those of Kafka 3.9's tools; what they do is done by Ottla's own client.
 
+mod client_config;
 pub mod options;
+mod topic_filter;
 
 /// One tool.
 pub struct Tool {
