@@ -56,6 +56,10 @@ impl Consume {
                 group: self.group,
                 commits: true,
                 from: self.from,
+                reset: match self.from {
+                    From::End(end) => Some(end),
+                    From::Offset(_) => None,
+                },
                 read_committed: self.read_committed,
                 timeout: self.timeout.map(Duration::from_millis),
             };

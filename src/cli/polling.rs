@@ -13,7 +13,7 @@ use super::connect::{Client, Patience};
 use super::explain::{explain, passes};
 use super::groups;
 use super::member::Member;
-use super::offsets::{self, From, Place, missing};
+use super::offsets::{self, End, From, Place, missing};
 use super::reading::{Then, read};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::FetchRequest;
@@ -39,6 +39,8 @@ pub struct Wanted {
     pub commits: bool,
     /// Where to begin; with a group, where there is nothing committed.
     pub from: From,
+    /// Where to go on when an offset is gone; without, that is an error.
+    pub reset: Option<End>,
     /// Leaves out records of open and aborted transactions.
     pub read_committed: bool,
     /// Ends when no record came for so long.
@@ -48,8 +50,10 @@ pub struct Wanted {
 /// Why reading ended without an error.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// Who takes records has enough, or the user has.
+    /// Who takes records has enough.
     Enough,
+    /// The user has.
+    Interrupted,
     /// No record came in time.
     TimedOut,
 }
@@ -98,13 +102,10 @@ impl<'a, T: Taker> Poller<'a, T> {
         self.taken
     }
 
-    /// Reads on until there is enough, or no record comes in time, or the user interrupts a member.
+    /// Reads on until there is enough, or no record comes in time, or the user interrupts.
     pub async fn run(&mut self) -> Result<Ended, String> {
         let stop = Arc::new(AtomicBool::new(false));
-        if self.member.is_some() {
-            // Without a group the signal may end the process as it likes.
-            stop_on_signal(stop.clone());
-        }
+        stop_on_signal(stop.clone());
         self.take_partitions().await?;
         let (mut last, mut committed, mut patience) = (Instant::now(), Instant::now(), Patience::usual());
         while !stop.load(Ordering::Relaxed) && !self.enough {
@@ -132,7 +133,7 @@ impl<'a, T: Taker> Poller<'a, T> {
                 self.take_partitions().await?;
             }
         }
-        Ok(Ended::Enough)
+        Ok(if self.enough { Ended::Enough } else { Ended::Interrupted })
     }
 
     /// Commits, leaves, and hands over what is not yet written.
@@ -226,11 +227,8 @@ impl<'a, T: Taker> Poller<'a, T> {
         let Some(from) = self.positions.get(&place).copied() else { return Ok(None) };
         let what = format!("partition {}-{}", place.0, place.1);
         if data.error_code == ErrorCode::OffsetOutOfRange.code() {
-            let end = match self.wanted.from {
-                From::End(end) => end,
-                From::Offset(_) => {
-                    return Err(explain(data.error_code, None, &format!("{what} at offset {from}")));
-                }
+            let Some(end) = self.wanted.reset else {
+                return Err(explain(data.error_code, None, &format!("{what} at offset {from}")));
             };
             eprintln!("ottla: {what} has no offset {from} any more; going on at {end:?}");
             let places = [place];

@@ -69,7 +69,7 @@ impl Produce {
             // Whether the topic is there is told before anything is read.
             client.topic(&self.topic).await?;
             let (topic, acks, compression) = (self.topic.clone(), self.acks(), self.codec());
-            let how = How { topic, acks, compression, patience: ANSWER_LIMIT };
+            let how = How { topic, acks, compression, batch_size: None, patience: ANSWER_LIMIT };
             let mut sender = Sender::new(client, how).await?;
             if let Some(partition) = self.partition.filter(|p| *p as usize >= sender.partitions()) {
                 return Err(missing(&(self.topic, partition)));

@@ -32,6 +32,8 @@ pub struct How {
     pub acks: i16,
     /// The codec.
     pub compression: Compression,
+    /// Bytes after which a batch is sent, if not as many as a broker takes.
+    pub batch_size: Option<usize>,
     /// How long what passes by itself is tried again.
     pub patience: Duration,
 }
@@ -93,7 +95,8 @@ impl Sender {
         let headers: usize =
             record.headers.iter().map(|h| h.key.len() + h.value.map_or(0, <[u8]>::len) + 8).sum();
         let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers + 32;
-        let full = self.open.get(&partition).is_some_and(|batch| batch.size_in_bytes() + size > BATCH_MAX);
+        let most = self.how.batch_size.map_or(BATCH_MAX, |size| size.min(BATCH_MAX));
+        let full = self.open.get(&partition).is_some_and(|batch| batch.size_in_bytes() + size > most);
         if full || self.collected + size > COLLECTED_MAX {
             self.flush().await?;
         }

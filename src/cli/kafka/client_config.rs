@@ -26,6 +26,17 @@ pub fn read(file: Option<&str>, pairs: &[&str]) -> Result<Settings, String> {
     Ok(settings)
 }
 
+/// What is wrong with a list of `host:port`, in Kafka's words (`ToolsUtils.validateBootstrapServer`).
+pub fn check_servers(servers: &str) -> Result<(), String> {
+    let is_valid =
+        |server: &str| server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    match servers.split(',').all(is_valid) {
+        _ if servers.trim().is_empty() => Err("Error while validating the bootstrap address\n".to_owned()),
+        true => Ok(()),
+        false => Err("Please provide valid host:port like host1:9091,host2:9092\n".to_owned()),
+    }
+}
+
 /// `key=value` texts; a missing value is an empty one.
 pub fn key_values(pairs: &[&str]) -> Settings {
     let split = |pair: &&str| match pair.split_once('=') {

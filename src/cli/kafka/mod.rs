@@ -4,6 +4,11 @@
 //! and exit codes are those of Kafka 3.9's tools; what they do is done by Ottla's own client.
 
 mod client_config;
+mod console_consumer;
+mod console_producer;
+mod formatter;
+mod line_reader;
+mod message_json;
 pub mod options;
 mod topic_filter;
 
@@ -18,7 +23,14 @@ pub struct Tool {
 }
 
 /// Every tool, by name.
-pub const TOOLS: &[Tool] = &[];
+pub const TOOLS: &[Tool] = &[
+    Tool {
+        name: "kafka-console-consumer",
+        class: "org.apache.kafka.tools.consumer.ConsoleConsumer",
+        run: console_consumer::run,
+    },
+    Tool { name: "kafka-console-producer", class: "kafka.tools.ConsoleProducer", run: console_producer::run },
+];
 
 /// The tool of which `called` (an `argv[0]`, with or without directory and `.sh`) is the name.
 pub fn named(called: &str) -> Option<&'static Tool> {
