@@ -89,9 +89,7 @@ struct Link {
 pub struct Client {
     bootstrap: Vec<(String, u16)>,
     text: String,
-    client_id: String,
-    /// The option that names brokers, for error texts.
-    option: &'static str,
+    id: String,
     brokers: HashMap<i32, (String, u16)>,
     controller: i32,
     links: HashMap<(String, u16), Link>,
@@ -100,29 +98,23 @@ pub struct Client {
 impl Client {
     /// Reaches the first bootstrap broker that answers, and learns of the others.
     pub async fn connect(at: &Bootstrap) -> Result<Client, String> {
-        let mut client = Client::new(&at.bootstrap, "ottla", "--bootstrap")?;
-        client.metadata(Some(&[])).await?;
-        Ok(client)
+        Client::open(&at.bootstrap, "ottla", Duration::ZERO).await
     }
 
-    /// The same for a tool of Kafka: the brokers named with `--bootstrap-server`, and who asks.
-    pub async fn connect_as(servers: &str, client_id: &str) -> Result<Client, String> {
-        let mut client = Client::new(servers, client_id, "--bootstrap-server")?;
-        client.metadata(Some(&[])).await?;
-        Ok(client)
-    }
-
-    fn new(servers: &str, client_id: &str, option: &'static str) -> Result<Client, String> {
-        let bootstrap = servers.split(',').map(address).collect::<Result<Vec<_>, String>>()?;
-        Ok(Client {
-            bootstrap,
-            text: servers.to_owned(),
-            client_id: client_id.to_owned(),
-            option,
-            brokers: HashMap::new(),
-            controller: -1,
-            links: HashMap::new(),
-        })
+    /// The same; `id` is what the brokers are told as client id, and until `limit` ends all are tried again.
+    pub async fn open(bootstrap: &str, id: &str, limit: Duration) -> Result<Client, String> {
+        let text = bootstrap.to_owned();
+        let bootstrap = text.split(',').map(address).collect::<Result<Vec<_>, String>>()?;
+        let (brokers, links) = (HashMap::new(), HashMap::new());
+        let mut client = Client { bootstrap, text, id: id.to_owned(), brokers, controller: -1, links };
+        let patience = Patience::new(limit);
+        loop {
+            match client.metadata(Some(&[])).await {
+                Ok(_) => return Ok(client),
+                Err(error) if !patience.wait().await => return Err(error),
+                Err(_) => {}
+            }
+        }
     }
 
     /// Host and port of a broker that is up.
@@ -139,7 +131,7 @@ impl Client {
 
     async fn link(&mut self, at: &(String, u16)) -> Result<&mut Link, CallError> {
         if !self.links.contains_key(at) {
-            let mut connection = Connection::open(&at.0, at.1, &self.client_id, CONNECT_LIMIT).await?;
+            let mut connection = Connection::open(&at.0, at.1, &self.id, CONNECT_LIMIT).await?;
             let versions = connection.api_versions(ANSWER_LIMIT).await?;
             self.links.insert(at.clone(), Link { connection, versions });
         }
@@ -172,8 +164,7 @@ impl Client {
                 Err(error) => why = error.to_string(),
             }
         }
-        let (text, option) = (&self.text, self.option);
-        Err(format!("no broker of {text} answers ({why}); start one, or name it with {option}"))
+        Err(format!("no broker of {} answers ({why}); start one, or name it with --bootstrap", self.text))
     }
 
     /// Asks broker `id`; versions above `newest` are not used.

@@ -10,17 +10,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::connect::{self, BROKER_LIMIT_MS, Bootstrap, Client};
+use super::admin::{self, Move, Outcomes, Trouble};
+use super::connect::{self, Bootstrap, Client};
 use super::explain::explain;
 use super::offsets::{Place, missing};
 use super::output::{Output, count, list, print};
 use super::progress;
 use crate::protocol::error_code::ErrorCode;
-use crate::protocol::messages::alter_partition_reassignments::{ReassignablePartition, ReassignableTopic};
-use crate::protocol::messages::{
-    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
-    ListPartitionReassignmentsRequest,
-};
 
 /// Largest plan that is read.
 const PLAN_BYTES_MAX: u64 = 64 << 20;
@@ -65,17 +61,6 @@ enum Action {
 
 /// Where partitions shall be.
 pub type Plan = BTreeMap<Place, Vec<i32>>;
-
-/// One move under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Move {
-    /// All replicas.
-    pub replicas: Vec<i32>,
-    /// Those being added.
-    pub adding: Vec<i32>,
-    /// Those being removed.
-    pub removing: Vec<i32>,
-}
 
 impl Reassign {
     /// Runs the command.
@@ -171,20 +156,7 @@ async fn current(client: &mut Client, plan: &Plan) -> Result<Plan, String> {
 
 /// The moves under way.
 pub async fn moves(client: &mut Client) -> Result<BTreeMap<Place, Move>, String> {
-    let request =
-        ListPartitionReassignmentsRequest { timeout_ms: BROKER_LIMIT_MS, topics: None, ..Default::default() };
-    let answer = client.controller(i16::MAX, &request, |answer| answer.error_code).await?;
-    if answer.error_code != 0 {
-        return Err(explain(answer.error_code, answer.error_message.as_deref(), "the moves under way"));
-    }
-    let mut moves = BTreeMap::new();
-    for topic in answer.topics {
-        for it in topic.partitions {
-            let (replicas, adding, removing) = (it.replicas, it.adding_replicas, it.removing_replicas);
-            moves.insert((topic.name.clone(), it.partition_index), Move { replicas, adding, removing });
-        }
-    }
-    Ok(moves)
+    admin::moves(client).await.map_err(|trouble| trouble.explain("the moves under way"))
 }
 
 /// Where partitions were before the moves under way began: what is being added never counted.
@@ -197,51 +169,21 @@ fn before(mut current: Plan, moves: &BTreeMap<Place, Move>) -> Plan {
     current
 }
 
-/// Wishes partitions elsewhere, `None` cancels; answers for each its error, if any.
+/// Wishes partitions elsewhere, `None` cancels; answers how each fared.
 async fn alter(
     client: &mut Client,
     wanted: impl Iterator<Item = (&Place, Option<&Vec<i32>>)>,
-) -> Result<Vec<(Place, i16, Option<String>)>, String> {
-    let mut topics: Vec<ReassignableTopic> = Vec::new();
-    for ((topic, index), replicas) in wanted {
-        let partition = ReassignablePartition {
-            partition_index: *index,
-            replicas: replicas.cloned(),
-            ..Default::default()
-        };
-        match topics.last_mut() {
-            Some(last) if last.name == *topic => last.partitions.push(partition),
-            _ => topics.push(ReassignableTopic {
-                name: topic.clone(),
-                partitions: vec![partition],
-                ..Default::default()
-            }),
-        }
-    }
-    let request =
-        AlterPartitionReassignmentsRequest { timeout_ms: BROKER_LIMIT_MS, topics, ..Default::default() };
-    let code = |answer: &AlterPartitionReassignmentsResponse| answer.error_code;
-    let answer = client.controller(i16::MAX, &request, code).await?;
-    if answer.error_code != 0 {
-        return Err(explain(answer.error_code, answer.error_message.as_deref(), "the reassignment"));
-    }
-    let partitions = answer.responses.into_iter().flat_map(|topic| {
-        let name = topic.name;
-        topic
-            .partitions
-            .into_iter()
-            .map(move |it| ((name.clone(), it.partition_index), it.error_code, it.error_message))
-    });
-    Ok(partitions.collect())
+) -> Result<Outcomes<Place>, String> {
+    admin::reassign(client, wanted).await.map_err(|trouble| trouble.explain("the reassignment"))
 }
 
 /// The partitions that were taken up; an error names those that were not.
-fn sort_out(answers: Vec<(Place, i16, Option<String>)>) -> (Vec<Place>, Result<(), String>) {
+fn sort_out(answers: Outcomes<Place>) -> (Vec<Place>, Result<(), String>) {
     let (mut taken, mut failed) = (Vec::new(), Vec::new());
-    for ((topic, index), code, told) in answers {
-        match code {
-            0 => taken.push((topic, index)),
-            code => failed.push(explain(code, told.as_deref(), &format!("partition {topic}-{index}"))),
+    for ((topic, index), outcome) in answers {
+        match outcome {
+            Ok(()) => taken.push((topic, index)),
+            Err(trouble) => failed.push(trouble.explain(&format!("partition {topic}-{index}"))),
         }
     }
     (taken, if failed.is_empty() { Ok(()) } else { Err(failed.join("\nottla: ")) })
@@ -272,7 +214,7 @@ async fn cancel(client: &mut Client, output: &Output, plan: &Plan) -> Result<(),
     // What has ended, or never began, needs no cancelling.
     let resting = ErrorCode::NoReassignmentInProgress.code();
     let before = answers.len();
-    answers.retain(|(_, code, _)| *code != resting);
+    answers.retain(|(_, outcome)| !matches!(outcome, Err(Trouble::Refused { code, .. }) if *code == resting));
     let rested = before - answers.len();
     let (cancelled, outcome) = sort_out(answers);
     let text = format!(

@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::io::{BufWriter, ErrorKind, Stdout, Write};
 use std::time::{Duration, Instant};
 
-use super::client_config::{self, Settings};
+use super::client_config::{self, Properties};
 use super::formatter::Formatter;
+use super::include::Include;
 use super::options::{Options, Spec, flag, value};
-use super::topic_filter::TopicFilter;
 use crate::cli::connect::{self, Client};
 use crate::cli::offsets::{End, From, Place, parse_from};
 use crate::cli::output::print;
@@ -22,8 +22,7 @@ use crate::protocol::records::{Record, TimestampType};
 const PURPOSE: &str = "This tool helps to read data from Kafka topics and outputs it to standard output.";
 const DEFAULT: &str = "org.apache.kafka.tools.consumer.DefaultMessageFormatter";
 /// Settings of Java consumers that this one cannot honour: who sets them relies on them.
-const REFUSED: [&str; 4] =
-    ["group.instance.id", "group.protocol", "interceptor.classes", "partition.assignment.strategy"];
+const REFUSED: [&str; 3] = ["group.instance.id", "group.protocol", "partition.assignment.strategy"];
 /// Between two looks for a topic that is not there yet.
 const PAUSE: Duration = Duration::from_millis(100);
 /// What a shell takes for a program that was interrupted.
@@ -164,7 +163,7 @@ impl Job {
         if self.shown.left == Some(0) {
             return Ok(Ended::Enough);
         }
-        let mut client = Client::connect_as(&self.servers, &self.client_id).await?;
+        let mut client = Client::open(&self.servers, &self.client_id, Duration::ZERO).await?;
         let began = Instant::now();
         self.wanted.topics = loop {
             let topics = self.source.topics(&mut client).await?;
@@ -187,7 +186,7 @@ impl Job {
 /// Which topics.
 enum Source {
     Topic(String),
-    Matching(TopicFilter),
+    Matching(Include),
 }
 
 impl Source {
@@ -196,7 +195,9 @@ impl Source {
         let pattern = options.value("include")?.or(options.value("whitelist")?);
         let source = match (options.value("topic")?, pattern) {
             (Some(topic), None) => Source::Topic(topic.to_owned()),
-            (None, Some(pattern)) => Source::Matching(TopicFilter::include(pattern)?),
+            (None, Some(pattern)) => {
+                Source::Matching(Include::new(pattern).map_err(|failure| failure.to_string())?)
+            }
             _ => {
                 let old = "--whitelist is DEPRECATED use --include instead; ignored if --include specified.";
                 let note = if options.has("whitelist") { old } else { "" };
@@ -224,14 +225,14 @@ impl Source {
             Source::Matching(filter) => {
                 let topics = client.metadata(None).await?.topics;
                 let usable = topics.into_iter().filter(|topic| !topic.is_internal && topic.error_code == 0);
-                Ok(usable.filter_map(|topic| topic.name).filter(|name| filter.matches(name)).collect())
+                Ok(usable.filter_map(|topic| topic.name).filter(|name| filter.has(name)).collect())
             }
         }
     }
 }
 
 /// The group, wherever it is named.
-fn group(options: &Options, settings: &Settings) -> Result<Option<String>, String> {
+fn group(options: &Options, settings: &Properties) -> Result<Option<String>, String> {
     let named = [options.value("group")?, settings.get("group.id").map(String::as_str)];
     let groups: BTreeSet<&str> = named.into_iter().flatten().collect();
     if groups.len() > 1 {
@@ -249,7 +250,7 @@ fn group(options: &Options, settings: &Settings) -> Result<Option<String>, Strin
 }
 
 /// Where to begin without a committed offset, and where to go on when an offset is gone.
-fn reset(options: &Options, settings: &Settings) -> Result<End, String> {
+fn reset(options: &Options, settings: &Properties) -> Result<End, String> {
     let from_beginning = options.has("from-beginning");
     match settings.get("auto.offset.reset").map(String::as_str) {
         None => Ok(if from_beginning { End::Earliest } else { End::Latest }),
@@ -276,7 +277,7 @@ fn offset(options: &Options) -> Result<From, String> {
     })
 }
 
-fn read_committed(options: &Options, settings: &Settings) -> Result<bool, String> {
+fn read_committed(options: &Options, settings: &Properties) -> Result<bool, String> {
     let level = options.value("isolation-level")?.or(settings.get("isolation.level").map(String::as_str));
     match level.unwrap_or("read_uncommitted") {
         "read_committed" => Ok(true),
@@ -301,7 +302,7 @@ impl Shown {
     fn new(options: &Options) -> Result<Shown, String> {
         let mut settings = match options.value("formatter-config")? {
             Some(path) => client_config::load(path)?,
-            None => Settings::new(),
+            None => Properties::new(),
         };
         for (option, key) in
             [("key-deserializer", "key.deserializer"), ("value-deserializer", "value.deserializer")]

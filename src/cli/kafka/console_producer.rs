@@ -7,7 +7,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use super::client_config::{self, Settings};
+use super::client_config::{self, Properties};
 use super::line_reader::LineReader;
 use super::options::{Options, Spec, flag, perhaps, value};
 use crate::cli::connect::{self, Client};
@@ -22,7 +22,7 @@ const EXCEPTION: &str = "org.apache.kafka.common.config.ConfigException: ";
 const READERS: [&str; 2] =
     ["kafka.tools.ConsoleProducer$LineMessageReader", "org.apache.kafka.tools.LineMessageReader"];
 /// Settings of Java producers that change what is written and that this one cannot honour.
-const REFUSED: [&str; 3] = ["interceptor.classes", "partitioner.class", "transactional.id"];
+const REFUSED: [&str; 2] = ["partitioner.class", "transactional.id"];
 /// Settings that are honoured, or that need not be: where to go, who asks, how bytes are bytes.
 const KNOWN: [&str; 13] = [
     "acks",
@@ -145,7 +145,7 @@ impl Job {
         note_what_has_no_effect(options, &settings)?;
         let mut reader = match options.value("reader-config")? {
             Some(path) => client_config::load(path)?,
-            None => Settings::new(),
+            None => Properties::new(),
         };
         reader.extend(client_config::key_values(&options.values("property")));
         let timeout = millis(options, "request-timeout-ms", &settings, "request.timeout.ms")?;
@@ -219,7 +219,7 @@ impl Job {
     async fn connect(&self) -> Result<Sender, String> {
         let until = Instant::now() + self.max_block;
         loop {
-            let problem = match Client::connect_as(&self.servers, &self.client_id).await {
+            let problem = match Client::open(&self.servers, &self.client_id, Duration::ZERO).await {
                 Err(error) => error,
                 Ok(mut client) => match client.find_or_make(&self.how.topic).await? {
                     true => return Sender::new(client, self.how.clone()).await,
@@ -270,7 +270,7 @@ fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn acks(options: &Options, settings: &Settings) -> Result<i16, String> {
+fn acks(options: &Options, settings: &Properties) -> Result<i16, String> {
     let text = options.value("request-required-acks")?.or(settings.get("acks").map(String::as_str));
     match text.unwrap_or("-1").trim() {
         "all" | "-1" => Ok(-1),
@@ -282,7 +282,7 @@ fn acks(options: &Options, settings: &Settings) -> Result<i16, String> {
     }
 }
 
-fn compression(options: &Options, settings: &Settings) -> Result<Compression, String> {
+fn compression(options: &Options, settings: &Properties) -> Result<Compression, String> {
     let name = match options.value("compression-codec")? {
         Some(name) => name,
         None if options.has("compression-codec") => "gzip",
@@ -297,7 +297,7 @@ fn compression(options: &Options, settings: &Settings) -> Result<Compression, St
 }
 
 /// Bytes after which a batch is sent, if the user says so.
-fn batch_size(options: &Options, settings: &Settings) -> Result<Option<usize>, String> {
+fn batch_size(options: &Options, settings: &Properties) -> Result<Option<usize>, String> {
     let given = options.number::<i32>("max-partition-memory-bytes")?.or(options.number("batch-size")?);
     let set = settings.get("batch.size").and_then(|text| text.trim().parse().ok());
     Ok(given.or(set).map(|size| usize::try_from(size).unwrap_or(0)))
@@ -306,7 +306,7 @@ fn batch_size(options: &Options, settings: &Settings) -> Result<Option<usize>, S
 fn millis(
     options: &Options,
     option: &str,
-    settings: &Settings,
+    settings: &Properties,
     key: &str,
 ) -> Result<Option<Duration>, String> {
     let set = settings.get(key).and_then(|text| text.trim().parse::<i64>().ok());
@@ -315,7 +315,7 @@ fn millis(
 }
 
 /// Checks what changes nothing, and says that it does not.
-fn note_what_has_no_effect(options: &Options, settings: &Settings) -> Result<(), String> {
+fn note_what_has_no_effect(options: &Options, settings: &Properties) -> Result<(), String> {
     if let Some(key) = REFUSED.iter().find(|key| settings.contains_key(**key)) {
         return Err(format!("producer property {key} is not supported by this tool; leave it out"));
     }

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use bytes::Bytes;
 
-use super::client_config::Settings;
+use super::client_config::Properties;
 use super::message_json::{self, About, Nested};
 use crate::protocol::records::{Record, TimestampType};
 use crate::protocol::stored::{OffsetCommitKey, OffsetCommitValue, decode};
@@ -36,7 +36,7 @@ pub enum Formatter {
 
 impl Formatter {
     /// The formatter of a class name; a note about it for stderr.
-    pub fn named(class: &str, settings: &Settings) -> Result<(Formatter, Option<String>), String> {
+    pub fn named(class: &str, settings: &Properties) -> Result<(Formatter, Option<String>), String> {
         let short = [NEW, OLD, COORDINATOR].iter().find_map(|prefix| class.strip_prefix(prefix));
         let is_new = class.starts_with(NEW);
         let formatter = match (short, class.starts_with(COORDINATOR)) {
@@ -116,7 +116,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    fn new(settings: &Settings) -> Result<Fields, String> {
+    fn new(settings: &Properties) -> Result<Fields, String> {
         let is = |key: &str, default: bool| {
             settings.get(key).map_or(default, |text| text.trim().eq_ignore_ascii_case("true"))
         };
@@ -319,12 +319,12 @@ mod tests {
         assert_eq!(print(class, &bare, &number), "Offset:7;");
         let wrong = Formatter::named(class, &key_values(&["value.deserializer=my.Own"])).unwrap_err();
         assert!(wrong.starts_with("value.deserializer=my.Own is not supported"), "{wrong}");
-        assert!(Formatter::named("my.Own", &Settings::new()).unwrap_err().starts_with("my.Own\n"));
+        assert!(Formatter::named("my.Own", &Properties::new()).unwrap_err().starts_with("my.Own\n"));
     }
 
     #[test]
     fn old_names_are_noted() {
-        let note = |class| Formatter::named(class, &Settings::new()).unwrap().1;
+        let note = |class| Formatter::named(class, &Properties::new()).unwrap().1;
         assert!(
             note("kafka.tools.NoOpMessageFormatter").unwrap().contains("Please use org.apache.kafka.tools.c")
         );

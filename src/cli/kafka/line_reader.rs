@@ -3,9 +3,9 @@
 //! Bytes that are no text pass as they are. Knows nothing of where lines come from or records go to. Source:
 //! `LineMessageReader`.
 
-use regex::bytes::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
-use super::client_config::Settings;
+use super::client_config::Properties;
 use crate::protocol::records::Header;
 
 /// What precedes the errors that Kafka's tool dies of.
@@ -41,7 +41,7 @@ pub struct Parsed<'a> {
 
 impl LineReader {
     /// Reads `parse.key`, `key.separator`, `parse.headers`, `headers.*`, `null.marker`, `ignore.error`.
-    pub fn new(settings: &Settings) -> Result<LineReader, String> {
+    pub fn new(settings: &Properties) -> Result<LineReader, String> {
         let is = |key: &str| settings.get(key).is_some_and(|text| text.trim().eq_ignore_ascii_case("true"));
         let text = |key: &str, default| settings.get(key).map_or(default, String::as_str);
         let key = text("key.separator", "\t");
@@ -62,7 +62,9 @@ impl LineReader {
         if let Some((_, _, names)) = clashes.iter().find(|(one, other, _)| *one == Some(*other)) {
             return Err(format!("{EXCEPTION}{names} may not be equal"));
         }
-        let pattern = Regex::new(separator)
+        let pattern = RegexBuilder::new(separator)
+            .unicode(false)
+            .build()
             .map_err(|_| format!("headers.separator={separator} is no regular expression; correct it"))?;
         let headers = HeaderSeparators {
             delimiter: delimiter.into(),

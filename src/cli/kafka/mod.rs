@@ -6,11 +6,15 @@
 mod client_config;
 mod console_consumer;
 mod console_producer;
+pub mod errors;
 mod formatter;
+pub mod include;
 mod line_reader;
 mod message_json;
 pub mod options;
-mod topic_filter;
+pub mod settings;
+mod topics;
+mod topics_described;
 
 /// One tool.
 pub struct Tool {
@@ -30,6 +34,7 @@ pub const TOOLS: &[Tool] = &[
         run: console_consumer::run,
     },
     Tool { name: "kafka-console-producer", class: "kafka.tools.ConsoleProducer", run: console_producer::run },
+    Tool { name: "kafka-topics", class: "org.apache.kafka.tools.TopicCommand", run: topics::run },
 ];
 
 /// The tool of which `called` (an `argv[0]`, with or without directory and `.sh`) is the name.

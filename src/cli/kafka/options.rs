@@ -6,7 +6,7 @@
 
 use std::str::FromStr;
 
-use super::super::output::print;
+use super::super::output::exactly;
 
 /// Overall width of the help, and the gap between its columns.
 const WIDTH: usize = 80;
@@ -76,7 +76,7 @@ impl Options {
             return Err(options.usage(purpose));
         }
         if options.has("version") {
-            print(VERSION)?;
+            exactly(VERSION)?;
             return Ok(None);
         }
         Ok(Some(options))
@@ -291,9 +291,9 @@ mod tests {
         assert_eq!(options.one_of(&["list", "state"], "one!"), Ok("list"));
         assert!(read("").unwrap().one_of(&["list"], "one!").unwrap_err().starts_with("one!\n"));
         let lines: Vec<&str> = missing.lines().collect();
-        assert_eq!(lines[1], "Option                                 Description");
+        assert_eq!(lines[1], "Option                                   Description");
         assert!(
-            missing.contains("\n--topic <String: topic>                The topic to create, alter,"),
+            missing.contains("\n--topic <String: topic>                  The topic to create, alter,"),
             "{missing}"
         );
         assert!(lines.iter().all(|line| line.len() <= 80), "{missing}");
