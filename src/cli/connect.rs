@@ -167,6 +167,12 @@ impl Client {
         Err(format!("no broker of {} answers ({why}); start one, or name it with --bootstrap", self.text))
     }
 
+    /// What broker `id` speaks.
+    pub async fn versions(&mut self, id: i32) -> Result<Vec<ApiVersion>, String> {
+        let at = self.place(id)?;
+        self.link(&at).await.map(|link| link.versions.clone()).map_err(|error| unreachable(id, &error))
+    }
+
     /// Asks broker `id`; versions above `newest` are not used.
     pub async fn broker<R: Request>(
         &mut self,

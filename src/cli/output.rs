@@ -85,6 +85,12 @@ pub fn exactly(text: &str) -> Result<(), String> {
     finish(writeln!(out, "{text}").and_then(|()| out.flush()))
 }
 
+/// Prints a text as it is, without an end of its line.
+pub fn write(text: &str) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    finish(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
 /// Turns a failed write of results into a sentence; a closed pipe is fine.
 pub fn finish(written: io::Result<()>) -> Result<(), String> {
     match written {

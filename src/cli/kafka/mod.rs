@@ -3,14 +3,25 @@
 //! `kafka-topics`, `kafka-topics.sh`, `/opt/kafka/bin/kafka-topics.sh` are links to the `ottla` binary. Options, words
 //! and exit codes are those of Kafka 3.9's tools; what they do is done by Ottla's own client.
 
+mod broker_api_versions;
 mod client_config;
+mod cluster;
 mod console_consumer;
 mod console_producer;
+mod consumer_groups;
+mod cub;
+mod delete_records;
+mod dump_index;
+mod dump_log;
 pub mod errors;
 mod formatter;
+mod get_offsets;
+mod groups_described;
+mod groups_reset;
 pub mod include;
 mod line_reader;
 mod message_json;
+mod moments;
 pub mod options;
 pub mod settings;
 mod topics;
@@ -28,6 +39,25 @@ pub struct Tool {
 
 /// Every tool, by name.
 pub const TOOLS: &[Tool] = &[
+    Tool { name: "kafka-dump-log", class: "kafka.tools.DumpLogSegments", run: dump_log::run },
+    Tool { name: "kafka-get-offsets", class: "org.apache.kafka.tools.GetOffsetShell", run: get_offsets::run },
+    Tool {
+        name: "kafka-delete-records",
+        class: "org.apache.kafka.tools.DeleteRecordsCommand",
+        run: delete_records::run,
+    },
+    Tool {
+        name: "kafka-consumer-groups",
+        class: "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+        run: consumer_groups::run,
+    },
+    Tool { name: "kafka-cluster", class: "org.apache.kafka.tools.ClusterTool", run: cluster::run },
+    Tool {
+        name: "kafka-broker-api-versions",
+        class: "kafka.admin.BrokerApiVersionsCommand",
+        run: broker_api_versions::run,
+    },
+    Tool { name: "cub", class: "io.confluent.admin.utils.cli.KafkaReadyCommand", run: cub::run },
     Tool {
         name: "kafka-console-consumer",
         class: "org.apache.kafka.tools.consumer.ConsoleConsumer",
