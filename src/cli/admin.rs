@@ -9,17 +9,19 @@ use super::connect::{BROKER_LIMIT_MS, Client};
 use super::explain::explain;
 use super::offsets::Place;
 use crate::protocol::messages::alter_partition_reassignments::{ReassignablePartition, ReassignableTopic};
+use crate::protocol::messages::alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use crate::protocol::messages::create_partitions::CreatePartitionsTopic;
 use crate::protocol::messages::create_topics::{CreatableTopic, CreatableTopicResult};
 use crate::protocol::messages::delete_topics::DeleteTopicState;
 use crate::protocol::messages::describe_configs::{DescribeConfigsResource, DescribeConfigsResourceResult};
 use crate::protocol::messages::describe_log_dirs::{DescribableLogDirTopic, DescribeLogDirsResult};
+use crate::protocol::messages::elect_leaders::TopicPartitions;
 use crate::protocol::messages::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use crate::protocol::messages::{
-    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, CreatePartitionsRequest,
-    CreatePartitionsResponse, CreateTopicsRequest, DeleteTopicsRequest, DeleteTopicsResponse,
-    DescribeConfigsRequest, DescribeLogDirsRequest, IncrementalAlterConfigsRequest,
-    ListPartitionReassignmentsRequest,
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, AlterReplicaLogDirsRequest,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, DeleteTopicsRequest,
+    DeleteTopicsResponse, DescribeConfigsRequest, DescribeLogDirsRequest, ElectLeadersRequest,
+    ElectLeadersResponse, IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest,
 };
 
 /// Topics whose configurations one request asks for.
@@ -286,6 +288,65 @@ pub async fn reassign(
             .map(move |it| ((name.clone(), it.partition_index), outcome(it.error_code, it.error_message)))
     });
     Ok(partitions.collect())
+}
+
+/// Elects leaders of `places`, or of all partitions that need it; tells how each fared.
+pub async fn elect_leaders(
+    client: &mut Client,
+    unclean: bool,
+    places: Option<&[Place]>,
+) -> Result<BTreeMap<Place, Result<(), Trouble>>, Trouble> {
+    let topic = |(name, index): &Place| TopicPartitions {
+        topic: name.clone(),
+        partitions: vec![*index],
+        ..Default::default()
+    };
+    let request = ElectLeadersRequest {
+        election_type: i8::from(unclean),
+        topic_partitions: places.map(|places| places.iter().map(topic).collect()),
+        timeout_ms: BROKER_LIMIT_MS,
+        ..Default::default()
+    };
+    let code = |answer: &ElectLeadersResponse| {
+        let first = answer.replica_election_results.first().and_then(|topic| topic.partition_result.first());
+        if answer.error_code != 0 { answer.error_code } else { first.map_or(0, |it| it.error_code) }
+    };
+    let answer = client.controller(i16::MAX, &request, code).await?;
+    outcome(answer.error_code, None)?;
+    let mut elected = BTreeMap::new();
+    for topic in answer.replica_election_results {
+        for it in topic.partition_result {
+            elected.insert((topic.topic.clone(), it.partition_id), outcome(it.error_code, it.error_message));
+        }
+    }
+    Ok(elected)
+}
+
+/// Moves replicas of a broker to other log directories; tells how each fared.
+pub async fn alter_log_dirs(
+    client: &mut Client,
+    broker: i32,
+    wishes: &BTreeMap<Place, String>,
+) -> Result<Outcomes<Place>, Trouble> {
+    let dir = |((name, index), path): (&Place, &String)| AlterReplicaLogDir {
+        path: path.clone(),
+        topics: vec![AlterReplicaLogDirTopic {
+            name: name.clone(),
+            partitions: vec![*index],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let request = AlterReplicaLogDirsRequest { dirs: wishes.iter().map(dir).collect(), ..Default::default() };
+    let answer = client.broker(broker, i16::MAX, &request).await?;
+    let moved = answer.results.into_iter().flat_map(|topic| {
+        let name = topic.topic_name;
+        topic
+            .partitions
+            .into_iter()
+            .map(move |it| ((name.clone(), it.partition_index), outcome(it.error_code, None)))
+    });
+    Ok(moved.collect())
 }
 
 /// The log directories of a broker with what is in them: all replicas, or those of `places`.

@@ -15,6 +15,7 @@ mod member;
 mod offsets;
 mod output;
 mod partitioner;
+mod plan;
 mod polling;
 mod printing;
 pub mod produce;

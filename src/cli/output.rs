@@ -81,12 +81,11 @@ pub fn print(text: &str) -> Result<(), String> {
 
 /// Prints a text as it is, and ends its line.
 pub fn exactly(text: &str) -> Result<(), String> {
-    let mut out = io::stdout().lock();
-    finish(writeln!(out, "{text}").and_then(|()| out.flush()))
+    raw(&format!("{text}\n"))
 }
 
-/// Prints a text as it is, without an end of its line.
-pub fn write(text: &str) -> Result<(), String> {
+/// Prints a text and nothing more.
+pub fn raw(text: &str) -> Result<(), String> {
     let mut out = io::stdout().lock();
     finish(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }

@@ -15,6 +15,7 @@ use super::connect::{self, Bootstrap, Client};
 use super::explain::explain;
 use super::offsets::{Place, missing};
 use super::output::{Output, count, list, print};
+use super::plan;
 use super::progress;
 use crate::protocol::error_code::ErrorCode;
 
@@ -100,28 +101,19 @@ fn read(path: &Path) -> Result<Plan, String> {
 }
 
 fn parse(text: &[u8]) -> Result<Plan, String> {
-    let json: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    if let Some(version) = json.get("version").filter(|version| version.as_i64() != Some(1)) {
-        return Err(format!("version {version} is not known"));
-    }
-    let entries =
-        json.get("partitions").and_then(Value::as_array).ok_or("there is no list \"partitions\"")?;
-    let number = |value: &Value| value.as_i64().and_then(|number| i32::try_from(number).ok());
+    let entries = plan::parse(text)?.ok_or("there is no list \"partitions\"")?;
     let mut plan = Plan::new();
     for entry in entries {
-        let wrong = |what: &str| format!("{what} in {entry}");
-        let topic = entry.get("topic").and_then(Value::as_str).ok_or_else(|| wrong("no topic"))?;
-        let index = entry.get("partition").and_then(number).ok_or_else(|| wrong("no partition"))?;
-        let replicas = entry.get("replicas").and_then(Value::as_array).ok_or_else(|| wrong("no replicas"))?;
-        let replicas: Option<Vec<i32>> = replicas.iter().map(number).collect();
-        let dirs = entry.get("log_dirs").and_then(Value::as_array);
-        if dirs.is_some_and(|dirs| dirs.iter().any(|dir| dir.as_str() != Some("any"))) {
-            return Err(wrong("log_dirs other than \"any\", which this command does not choose,"));
+        let (topic, index) = &entry.place;
+        if entry.dirs.iter().any(Option::is_some) {
+            return Err(format!(
+                "log_dirs other than \"any\", which this command does not choose, for {topic}-{index}"
+            ));
         }
-        let place = (topic.to_owned(), index);
-        if plan.insert(place, replicas.ok_or_else(|| wrong("a replica that is no broker id"))?).is_some() {
+        if plan.contains_key(&entry.place) {
             return Err(format!("{topic}-{index} is named twice"));
         }
+        plan.insert(entry.place, entry.replicas);
     }
     if plan.is_empty() { Err("it names no partition".to_owned()) } else { Ok(plan) }
 }
@@ -299,7 +291,7 @@ mod tests {
         for (text, why) in [
             ("", "EOF"),
             ("{}", "no list"),
-            (r#"{"version":2,"partitions":[]}"#, "version 2"),
+            (r#"{"version":2,"partitions":[]}"#, "field value 2"),
             (r#"{"partitions":[]}"#, "no partition"),
             (r#"{"partitions":[{"partition":0,"replicas":[1]}]}"#, "no topic"),
             (r#"{"partitions":[{"topic":"t","replicas":[1]}]}"#, "no partition in"),

@@ -46,6 +46,11 @@ impl Failure {
         format!("{}: {}", self.class, self.message)
     }
 
+    /// What it says, and below it what Java prints, without the trace.
+    pub fn traced(&self) -> String {
+        format!("{self}\n{}", self.thrown())
+    }
+
     /// Whether it is the exception of `code`.
     pub fn is(&self, code: i16) -> bool {
         self.class == Failure::of(code, None).class

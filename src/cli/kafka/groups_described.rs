@@ -11,7 +11,7 @@ use super::options::Options;
 use crate::cli::connect::Client;
 use crate::cli::groups;
 use crate::cli::offsets::{self, End, Place};
-use crate::cli::output::{exactly, write};
+use crate::cli::output::{exactly, raw};
 use crate::protocol::messages::consumer_protocol::{ConsumerProtocolAssignment, decode};
 use crate::protocol::messages::describe_groups::{DescribedGroup, DescribedGroupMember};
 
@@ -81,7 +81,7 @@ async fn print_offsets(client: &mut Client, group: &str, state: &DescribedGroup)
     }
     rows.extend(rest.iter().map(|place| row(place, [MISSING; 3])));
     if goes_on(group, &state.group_state, rows.len())? {
-        write(&offset_table(&rows))?;
+        raw(&offset_table(&rows))?;
     }
     Ok(())
 }

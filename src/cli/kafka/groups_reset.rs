@@ -13,7 +13,7 @@ use super::settings;
 use crate::cli::connect::Client;
 use crate::cli::groups::{self, commit_code, commit_request};
 use crate::cli::offsets::{self, End, Place};
-use crate::cli::output::{exactly, write};
+use crate::cli::output::{exactly, raw};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::OffsetDeleteRequest;
 use crate::protocol::messages::offset_delete::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
@@ -150,7 +150,7 @@ fn table(results: &BTreeMap<String, Offsets>, _: bool) -> Result<(), String> {
             text.push_str(&row(group, topic, &partition.to_string(), &offset.to_string()));
         }
     }
-    write(&text)
+    raw(&text)
 }
 
 /// The partitions that the options name.
@@ -321,7 +321,7 @@ pub async fn delete_offsets(client: &mut Client, options: &Options) -> Result<()
         let status = failure.map_or("Successful".into(), |failure| format!("Error: :{}", failure.thrown()));
         text.push_str(&row(&topic, &partition, &status));
     }
-    Ok(write(&text)?)
+    Ok(raw(&text)?)
 }
 
 fn say_deleted(code: i16, group: &str, topics: &[&str]) -> Result<(), String> {

@@ -14,6 +14,8 @@ use crate::config::load;
 const BYTES_MAX: u64 = 1 << 20;
 /// `default.api.timeout.ms` unless set: how long a cluster that is not up yet is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Class of the failure that no client can be made with what is given.
+pub const NO_CLIENT: &str = "org.apache.kafka.common.KafkaException";
 /// Keys whose values are Java classes, which no program but a Java one can load.
 const PLUGINS: &[&str] = &[
     "metric.reporters",
@@ -76,7 +78,7 @@ impl Settings {
     pub async fn connect(&self, bootstrap: &str, call: &str) -> Result<Client, Failure> {
         let failed = |why: String| {
             let text = format!("Failed to create new KafkaAdminClient: {why}");
-            Failure::new("org.apache.kafka.common.KafkaException", text)
+            Failure::new(NO_CLIENT, text)
         };
         let mut known = false;
         for url in bootstrap.split(',').map(str::trim).filter(|url| !url.is_empty()) {
@@ -91,6 +93,7 @@ impl Settings {
         }
         let opened = Client::open(bootstrap, &self.client_id, self.patience).await;
         opened.map_err(|why| {
+            let why = why.replace("--bootstrap", "--bootstrap-server");
             Failure::timed_out(format!("Timed out waiting for a node assignment. Call: {call}; {why}"))
         })
     }

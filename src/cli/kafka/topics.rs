@@ -11,8 +11,9 @@ use super::super::output::exactly as say;
 use super::errors::Failure;
 use super::include::Include;
 use super::options::{Options, Spec, flag, value};
-use super::settings::Settings;
+use super::settings::{NO_CLIENT, Settings};
 use super::topics_described;
+use crate::config::keys::{Key, Kind, topic_key};
 use crate::config::topic;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::is_internal_topic;
@@ -127,6 +128,9 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
             _ => delete(&options, &settings).await,
         };
         let Err(failure) = done else { return Ok(()) };
+        if failure.class == NO_CLIENT {
+            return Err(failure.message);
+        }
         say(&format!("Error while executing topic command : {failure}"))?;
         Err(format!("ERROR {} (org.apache.kafka.tools.TopicCommand)", failure.thrown()))
     })
@@ -340,8 +344,29 @@ fn configs(given: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
         };
         configs.insert(name.to_owned(), value.to_owned());
     }
+    for (name, value) in &configs {
+        if let Some(key) = topic_key(name) {
+            check_value(key, value)?;
+        }
+    }
     topic::check_all(&configs).map_err(|why| Failure::of(ErrorCode::InvalidConfig.code(), Some(why)))?;
     Ok(configs)
+}
+
+/// What Kafka's `ConfigDef` says of a value, before any broker sees it.
+fn check_value(key: &Key, value: &str) -> Result<(), Failure> {
+    let why = match (key.kind, key.check(value)) {
+        (_, Ok(())) => return Ok(()),
+        (Kind::Int, _) if value.parse::<i32>().is_err() => "Not a number of type INT".to_owned(),
+        (Kind::Long, _) if value.parse::<i64>().is_err() => "Not a number of type LONG".to_owned(),
+        (Kind::Double, _) if value.parse::<f64>().is_err() => "Not a number of type DOUBLE".to_owned(),
+        (Kind::Bool, _) => "Expected value to be either true or false".to_owned(),
+        (_, Err(why)) => why,
+    };
+    Err(Failure::new(
+        "org.apache.kafka.common.config.ConfigException",
+        format!("Invalid value {value} for configuration {}: {why}", key.name),
+    ))
 }
 
 async fn alter(options: &Options, settings: &Settings) -> Result<(), Failure> {
@@ -438,5 +463,11 @@ mod tests {
         );
         assert!(configs(&["retention.ms="]).is_err());
         assert_eq!(configs(&["no.such=1"]).unwrap_err().message, "Unknown topic config name: no.such");
+        let why = |text: &str| configs(&[text]).unwrap_err().message;
+        let number = "Invalid value abc for configuration retention.ms: Not a number of type LONG";
+        assert_eq!(why("retention.ms=abc"), number);
+        assert!(
+            why("cleanup.policy=melt").starts_with("Invalid value melt for configuration cleanup.policy: ")
+        );
     }
 }
