@@ -138,6 +138,9 @@ fn offsets_and_groups_are_deleted() {
                   java.util.concurrent.ExecutionException: org.apache.kafka.common.errors.GroupIdNotFoundException: The \
                   group id does not exist.\n";
     assert_eq!(groups(&dev, "--delete --group none").text(), failed);
+    // A group without members and offsets is gone.
+    assert_eq!(groups(&dev, "--list").text(), "gk\n");
+    groups(&dev, "--reset-offsets --group g1 --topic t --to-latest --execute").text();
     let some = groups(&dev, "--delete --group g1 --group none").text();
     assert_eq!(some, format!("{failed}\nThese consumer groups were deleted successfully: 'g1', '\n"));
     let last = groups(&dev, "--delete --group gk").text();
