@@ -173,7 +173,7 @@ impl Batches {
         self.bytes.resize(PEEK, 0);
         self.file.read_exact(&mut self.bytes).ok()?;
         let size = Entry::peek(&self.bytes).ok()?.size_in_bytes;
-        if size as u64 > left || size > BATCH_MAX || size < PEEK {
+        if size as u64 > left || !(PEEK..=BATCH_MAX).contains(&size) {
             return None;
         }
         self.bytes.resize(size, 0);
