@@ -11,8 +11,9 @@ use super::message_json::{self, About, Nested};
 use super::options::{Options, Spec, flag, perhaps, value};
 use crate::cli::output::finish;
 use crate::protocol::records::control::{ControlType, control_type, marker};
+use crate::protocol::records::legacy::LegacyHeader;
 use crate::protocol::records::view::AnyHeader;
-use crate::protocol::records::{BatchView, Entry, Record, TimestampType, records};
+use crate::protocol::records::{BatchView, Compression, Entry, Record, TimestampType, records};
 
 const PURPOSE: &str = "This tool helps to parse a log file and dump its contents to the console, useful for debugging \
                        a seemingly corrupt log segment.";
@@ -217,11 +218,30 @@ fn segment(path: &Path, how: How, out: &mut Out, notes: &mut Vec<String>) -> Res
     Ok(())
 }
 
-fn stamp_name(kind: TimestampType) -> &'static str {
-    match kind {
+fn stamp_name(batch: &BatchView<'_>) -> &'static str {
+    match batch.timestamp_type() {
+        _ if batch.magic() == 0 => "NoTimestampType",
         TimestampType::CreateTime => "CreateTime",
         TimestampType::LogAppendTime => "LogAppendTime",
     }
+}
+
+/// The checksum of a record of formats 0 and 1: that of its entry, or inside a compressed one what it must be.
+fn legacy_crc(header: &LegacyHeader, record: &Record<'_>) -> u32 {
+    if header.compression() == Ok(Compression::None) {
+        return header.crc;
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&[header.magic as u8, record.attributes as u8]);
+    if header.magic == 1 {
+        hasher.update(&record.timestamp.to_be_bytes());
+    }
+    for bytes in [record.key, record.value] {
+        let length = bytes.map_or(-1, |bytes| bytes.len() as i32);
+        hasher.update(&length.to_be_bytes());
+        hasher.update(bytes.unwrap_or_default());
+    }
+    hasher.finalize()
 }
 
 fn write_batch(out: &mut Out, batch: &BatchView<'_>, position: u64) -> std::io::Result<()> {
@@ -257,7 +277,7 @@ fn write_batch(out: &mut Out, batch: &BatchView<'_>, position: u64) -> std::io::
     writeln!(
         out,
         " position: {position} {}: {} size: {} magic: {} compresscodec: {codec} crc: {crc} isvalid: {}",
-        stamp_name(batch.timestamp_type()),
+        stamp_name(batch),
         batch.max_timestamp(),
         batch.size_in_bytes(),
         batch.magic(),
@@ -269,7 +289,7 @@ fn write_record(out: &mut Out, batch: &BatchView<'_>, record: &Record<'_>, how: 
     let size = |bytes: Option<&[u8]>| bytes.map_or(-1, |bytes| bytes.len() as i64);
     let mut prefix = "| ";
     if !how.skips_metadata {
-        let stamp = stamp_name(batch.timestamp_type());
+        let stamp = stamp_name(batch);
         let (keys, values) = (size(record.key), size(record.value));
         write!(
             out,
@@ -280,6 +300,11 @@ fn write_record(out: &mut Out, batch: &BatchView<'_>, record: &Record<'_>, how: 
         if batch.v2().is_some() {
             let keys: Vec<_> = record.headers.map(|header| String::from_utf8_lossy(header.key)).collect();
             write!(out, " sequence: {} headerKeys: [{}]", record.sequence, keys.join(","))?;
+        }
+        if let AnyHeader::Legacy(header) = batch.header() {
+            // The brace is Kafka's.
+            let (is_valid, crc) = (batch.verify_crc().is_ok(), legacy_crc(header, record));
+            write!(out, " isValid: {is_valid} crc: {crc}}}")?;
         }
         if batch.is_control() {
             write_control(out, record)?;

@@ -333,7 +333,8 @@ mod tests {
 
     #[test]
     fn committed_offsets() {
-        let key = OffsetCommitKey { group: "g".into(), topic: "t".into(), partition: 0 };
+        let key =
+            OffsetCommitKey { group: "g".into(), topic: "t".into(), partition: 0, ..Default::default() };
         let value = OffsetCommitValue { offset: 3, commit_timestamp: 5, ..Default::default() };
         let (key, value) = (encode(&key, 1).unwrap(), encode(&value, 3).unwrap());
         let stored = record(Some(&key), Some(&value));

@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn fields_stand_in_the_order_of_the_schema() {
-        let stored = OffsetCommitKey { group: "g\"".into(), topic: "t".into(), partition: 3 };
+        let stored =
+            OffsetCommitKey { group: "g\"".into(), topic: "t".into(), partition: 3, ..Default::default() };
         let record = encode(&stored, 1).unwrap();
         let text = r#"{"group":"g\"","topic":"t","partition":3}"#.to_owned();
         assert_eq!(key(&record), Ok(Some((1, text))));
