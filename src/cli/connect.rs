@@ -36,6 +36,13 @@ pub struct Bootstrap {
     bootstrap: String,
 }
 
+impl Bootstrap {
+    /// These brokers, HOST:PORT with commas between.
+    pub fn at(brokers: &str) -> Bootstrap {
+        Bootstrap { bootstrap: brokers.to_owned() }
+    }
+}
+
 /// Runs a tool's work on a runtime of its own.
 pub fn run<F: Future<Output = Result<(), String>>>(work: F) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -89,6 +96,7 @@ struct Link {
 pub struct Client {
     bootstrap: Vec<(String, u16)>,
     text: String,
+    id: String,
     brokers: HashMap<i32, (String, u16)>,
     controller: i32,
     links: HashMap<(String, u16), Link>,
@@ -97,12 +105,28 @@ pub struct Client {
 impl Client {
     /// Reaches the first bootstrap broker that answers, and learns of the others.
     pub async fn connect(at: &Bootstrap) -> Result<Client, String> {
-        let bootstrap = at.bootstrap.split(',').map(address).collect::<Result<Vec<_>, String>>()?;
-        let text = at.bootstrap.clone();
-        let mut client =
-            Client { bootstrap, text, brokers: HashMap::new(), controller: -1, links: HashMap::new() };
-        client.metadata(Some(&[])).await?;
-        Ok(client)
+        Client::open(&at.bootstrap, "ottla", Duration::ZERO).await
+    }
+
+    /// The same; `id` is what the brokers are told as client id, and until `limit` ends all are tried again.
+    pub async fn open(bootstrap: &str, id: &str, limit: Duration) -> Result<Client, String> {
+        let text = bootstrap.to_owned();
+        let bootstrap = text.split(',').map(address).collect::<Result<Vec<_>, String>>()?;
+        let (brokers, links) = (HashMap::new(), HashMap::new());
+        let mut client = Client { bootstrap, text, id: id.to_owned(), brokers, controller: -1, links };
+        let patience = Patience::new(limit);
+        loop {
+            match client.metadata(Some(&[])).await {
+                Ok(_) => return Ok(client),
+                Err(error) if !patience.wait().await => return Err(error),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Host and port of a broker that is up.
+    pub fn address_of(&self, id: i32) -> Option<&(String, u16)> {
+        self.brokers.get(&id)
     }
 
     /// Ids of the brokers that are up, ascending.
@@ -114,7 +138,7 @@ impl Client {
 
     async fn link(&mut self, at: &(String, u16)) -> Result<&mut Link, CallError> {
         if !self.links.contains_key(at) {
-            let mut connection = Connection::open(&at.0, at.1, "ottla", CONNECT_LIMIT).await?;
+            let mut connection = Connection::open(&at.0, at.1, &self.id, CONNECT_LIMIT).await?;
             let versions = connection.api_versions(ANSWER_LIMIT).await?;
             self.links.insert(at.clone(), Link { connection, versions });
         }
@@ -148,6 +172,12 @@ impl Client {
             }
         }
         Err(format!("no broker of {} answers ({why}); start one, or name it with --bootstrap", self.text))
+    }
+
+    /// What broker `id` speaks.
+    pub async fn versions(&mut self, id: i32) -> Result<Vec<ApiVersion>, String> {
+        let at = self.place(id)?;
+        self.link(&at).await.map(|link| link.versions.clone()).map_err(|error| unreachable(id, &error))
     }
 
     /// Asks broker `id`; versions above `newest` are not used.
@@ -201,6 +231,22 @@ impl Client {
                 continue;
             }
             return Ok(answer);
+        }
+    }
+
+    /// Asks for a topic as Java clients do, so that a broker that may makes it; whether it is there.
+    pub async fn find_or_make(&mut self, topic: &str) -> Result<bool, String> {
+        let named = MetadataRequestTopic { name: Some(topic.to_owned()), ..Default::default() };
+        let request = MetadataRequest {
+            topics: Some(vec![named]),
+            allow_auto_topic_creation: true,
+            ..Default::default()
+        };
+        let answer = self.any(i16::MAX, &request).await?;
+        match answer.topics.first().map_or(0, |topic| topic.error_code) {
+            0 => Ok(true),
+            code if explain::passes(code) || code == ErrorCode::UnknownTopicOrPartition.code() => Ok(false),
+            code => Err(explain(code, None, &format!("topic {topic}"))),
         }
     }
 
