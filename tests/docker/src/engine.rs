@@ -6,8 +6,10 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How all that the tests start is named.
-pub const PREFIX: &str = "ottla-test";
+/// What the names of all that the tests start begin with: scripts/test-docker gives one, and sweeps what has it.
+pub fn prefix() -> String {
+    std::env::var("OTTLA_TEST_NAME").unwrap_or_else(|_| format!("ottla-test-{}", std::process::id()))
+}
 
 /// The image under test.
 pub fn image() -> String {

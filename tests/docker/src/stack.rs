@@ -8,7 +8,7 @@ use testcontainers::core::{ExecCommand, IntoContainerPort};
 use testcontainers::runners::SyncRunner;
 use testcontainers::{Container, ContainerRequest, GenericImage, ImageExt};
 
-use crate::engine::{self, PREFIX, eventually};
+use crate::engine::{self, eventually};
 use crate::metadata;
 
 /// A session that ends soon after a kill.
@@ -49,7 +49,7 @@ pub fn request(image: &str) -> GenericImage {
 /// A name that nothing else has.
 pub fn fresh_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    format!("{PREFIX}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+    format!("{}-{}", engine::prefix(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A port of this machine that is free, and below those that the kernel gives to outgoing connections.
