@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use crate::config::broker::BrokerConfig;
-use crate::config::load::{Settings, from_override, from_properties, from_toml};
+use crate::config::load::{ConfigErrors, Settings, from_override, from_properties, from_toml};
 
 /// Commands on configuration files.
 #[derive(Debug, Subcommand)]
@@ -55,13 +55,19 @@ pub fn load(
     for text in overrides {
         pairs.push(from_override(text)?);
     }
-    let explain = |error: crate::config::load::ConfigErrors| match file {
+    let explain = |error: ConfigErrors| match file {
         Some(file) => format!("{} cannot be used:\n{error}", file.display()),
         None => error.to_string(),
     };
-    let (settings, warnings) = Settings::from_pairs(pairs).map_err(explain)?;
-    let config = BrokerConfig::from_settings(settings).map_err(explain)?;
-    Ok((config, warnings))
+    from_pairs(pairs).map_err(explain)
+}
+
+/// A configuration from keys and values, later ones winning, and warnings.
+pub fn from_pairs(
+    pairs: impl IntoIterator<Item = (String, String)>,
+) -> Result<(BrokerConfig, Vec<String>), ConfigErrors> {
+    let (settings, warnings) = Settings::from_pairs(pairs)?;
+    Ok((BrokerConfig::from_settings(settings)?, warnings))
 }
 
 fn read(file: &Path) -> Result<Vec<(String, String)>, String> {

@@ -36,6 +36,13 @@ pub struct Bootstrap {
     bootstrap: String,
 }
 
+impl Bootstrap {
+    /// These brokers, HOST:PORT with commas between.
+    pub fn at(brokers: &str) -> Bootstrap {
+        Bootstrap { bootstrap: brokers.to_owned() }
+    }
+}
+
 /// Runs a tool's work on a runtime of its own.
 pub fn run<F: Future<Output = Result<(), String>>>(work: F) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()

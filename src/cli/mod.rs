@@ -4,8 +4,10 @@ pub mod cluster;
 pub mod config;
 mod connect;
 pub mod consume;
+pub mod container;
 mod explain;
 pub mod groups;
+pub mod health;
 pub mod kafka;
 mod lines;
 pub mod logging;
@@ -41,6 +43,10 @@ enum Command {
     Dev(serve::Dev),
     /// One broker of a cluster on an external ZooKeeper ensemble.
     Start(serve::Start),
+    /// A broker as the environment variables of its container say.
+    Container(container::Container),
+    /// Whether a broker answers.
+    Health(health::Health),
     /// Look at configuration files.
     #[command(subcommand)]
     Config(config::Config),
@@ -60,23 +66,23 @@ enum Command {
     Znodes(znodes::Znodes),
 }
 
-/// Runs the tool of Kafka by whose name the binary was called, or the command that the arguments name.
+/// Runs what the name stands for by which the binary was called (a tool of Kafka, another image's entry), or the command that
+/// the arguments name.
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
-    if let Some(tool) = arguments.next().and_then(|called| kafka::named(&called)) {
-        let arguments: Vec<String> = arguments.collect();
-        return match (tool.run)(&arguments) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        };
+    let called = arguments.next().unwrap_or_default();
+    if container::is_entry(&called) {
+        return end("ottla: ", container::Container::default().run(&called));
+    }
+    if let Some(tool) = kafka::named(&called) {
+        return end("", (tool.run)(&arguments.collect::<Vec<String>>()));
     }
     let cli = Cli::parse();
     let result = match cli.command.unwrap_or_else(|| Command::Dev(serve::Dev::default())) {
         Command::Dev(dev) => dev.run(),
         Command::Start(start) => start.run(),
+        Command::Container(container) => container.run("ottla"),
+        Command::Health(health) => health.run(),
         Command::Config(config) => config.run(),
         Command::Topics(topics) => topics.run(),
         Command::Reassign(reassign) => reassign.run(),
@@ -86,10 +92,14 @@ pub fn main() -> ExitCode {
         Command::Consume(consume) => consume.run(),
         Command::Znodes(znodes) => znodes.run(),
     };
+    end("ottla: ", result)
+}
+
+fn end(prefix: &str, result: Result<(), String>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ottla: {error}");
+            eprintln!("{prefix}{error}");
             ExitCode::FAILURE
         }
     }

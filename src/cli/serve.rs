@@ -1,7 +1,8 @@
 //! `ottla dev` and `ottla start`: run a broker until a signal ends it.
 
+use std::future::ready;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -70,30 +71,8 @@ impl Dev {
         ];
         let (config, warnings) = config::load(None, &self.overrides, &defaults)?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        let runtimes = Runtimes::start(&config)?;
-        runtimes.control.block_on(async {
-            let options = ServerOptions {
-                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, self.zookeeper_port)),
-                data_dir: Some(self.data.join("zookeeper")),
-                ..ServerOptions::default()
-            };
-            let server = Server::start(options).await.map_err(|error| {
-                format!(
-                    "the embedded ZooKeeper cannot start on 127.0.0.1:{} with data in {}: {error}; \
-                     choose another --zookeeper-port or --data",
-                    self.zookeeper_port,
-                    self.data.display()
-                )
-            })?;
-            tracing::info!(zookeeper = %server.local_addr(), data = %self.data.display(), "embedded ZooKeeper is up");
-            let timeout_ms = config.zookeeper_session_timeout.as_millis() as i32;
-            let store = Local::connect(&server.handle(), timeout_ms).await.map_err(|error| error.to_string())?;
-            let store = Arc::new(store);
-            let result = serve(config, store.clone(), &runtimes).await;
-            store.close().await;
-            server.stop().await.map_err(|error| format!("the embedded ZooKeeper did not stop cleanly: {error}"))?;
-            result
-        })
+        let zookeeper = SocketAddr::from((Ipv4Addr::LOCALHOST, self.zookeeper_port));
+        embedded(config, &self.data.join("zookeeper"), zookeeper, ready(()))
     }
 }
 
@@ -103,18 +82,60 @@ impl Start {
         logging::start();
         let (config, warnings) = config::load(Some(&self.config), &self.overrides, &[])?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        let runtimes = Runtimes::start(&config)?;
-        runtimes.control.block_on(async {
-            let mut options = StoreOptions::new(config.zookeeper_connect.clone());
-            options.session_timeout = config.zookeeper_session_timeout;
-            options.connection_timeout = config.zookeeper_connection_timeout;
-            tracing::info!(zookeeper = config.zookeeper_connect, "connecting to ZooKeeper");
-            let store = Arc::new(Remote::connect(options).await.map_err(|error| error.to_string())?);
-            let result = serve(config, store.clone(), &runtimes).await;
-            store.close(Duration::from_secs(5)).await;
-            result
-        })
+        external(config, ready(()))
     }
+}
+
+/// Runs a broker with a ZooKeeper of its own, that keeps its znodes in `data` and listens at `zookeeper`, until a signal;
+/// `meanwhile` runs beside it.
+pub fn embedded(
+    config: BrokerConfig,
+    data: &Path,
+    zookeeper: SocketAddr,
+    meanwhile: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), String> {
+    let runtimes = Runtimes::start(&config)?;
+    runtimes.control.block_on(async {
+        let options = ServerOptions {
+            listen: zookeeper,
+            data_dir: Some(data.to_owned()),
+            ..ServerOptions::default()
+        };
+        let server = Server::start(options).await.map_err(|error| {
+            format!(
+                "the embedded ZooKeeper cannot start on {zookeeper} with data in {}: {error}; choose another port or place",
+                data.display()
+            )
+        })?;
+        tracing::info!(zookeeper = %server.local_addr(), data = %data.display(), "embedded ZooKeeper is up");
+        let timeout_ms = config.zookeeper_session_timeout.as_millis() as i32;
+        let store = Local::connect(&server.handle(), timeout_ms).await.map_err(|error| error.to_string())?;
+        let store = Arc::new(store);
+        tokio::spawn(meanwhile);
+        let result = serve(config, store.clone(), &runtimes).await;
+        store.close().await;
+        server.stop().await.map_err(|error| format!("the embedded ZooKeeper did not stop cleanly: {error}"))?;
+        result
+    })
+}
+
+/// Runs a broker of the ensemble that its configuration names, until a signal; `meanwhile` runs beside it.
+pub fn external(
+    config: BrokerConfig,
+    meanwhile: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), String> {
+    let runtimes = Runtimes::start(&config)?;
+    runtimes.control.block_on(async {
+        let mut options = StoreOptions::new(config.zookeeper_connect.clone());
+        options.session_timeout = config.zookeeper_session_timeout;
+        options.connection_timeout = config.zookeeper_connection_timeout;
+        tracing::info!(zookeeper = config.zookeeper_connect, "connecting to ZooKeeper");
+        let store = Arc::new(Remote::connect(options).await.map_err(|error| error.to_string())?);
+        tokio::spawn(meanwhile);
+        let result = serve(config, store.clone(), &runtimes).await;
+        store.close(Duration::from_secs(5)).await;
+        result
+    })
 }
 
 /// One single-threaded runtime a core for the connections, and a small shared one for everything else.

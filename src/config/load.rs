@@ -27,6 +27,14 @@ pub struct Settings {
 /// Keys of Kafka that its `ConfigDef` does not list because plugins read them.
 const OUTSIDE_CONFIG_DEF: &[&str] = &["super.users", "allow.everyone.if.no.acl.found"];
 
+/// Whether Kafka 3.9 knows a key of this name, or one of its plugins does.
+pub fn is_known(name: &str) -> bool {
+    broker_key(name).is_some()
+        || OUTSIDE_CONFIG_DEF.contains(&name)
+        || name.starts_with("listener.name.")
+        || name.starts_with("authorizer.zookeeper.")
+}
+
 impl Settings {
     /// Takes `pairs`, later ones winning. Returns the settings and warnings; errors come all together.
     pub fn from_pairs(
@@ -41,8 +49,7 @@ impl Settings {
         for (name, value) in &values {
             match broker_key(name) {
                 Some(key) => errors.extend(key.check(value).err()),
-                None if OUTSIDE_CONFIG_DEF.contains(&name.as_str()) => {}
-                None if name.starts_with("listener.name.") || name.starts_with("authorizer.zookeeper.") => {}
+                None if is_known(name) => {}
                 None => warnings
                     .push(format!("{name} is not a key of Kafka 3.9 and is ignored; check its spelling")),
             }

@@ -5,6 +5,7 @@
 
 pub mod broker;
 pub mod broker_keys;
+pub mod environment;
 pub mod keys;
 pub mod layers;
 pub mod listeners;

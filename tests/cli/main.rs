@@ -2,6 +2,7 @@
 //! exit codes, and what they say when something is wrong.
 
 mod config;
+mod container;
 mod errors;
 mod groups;
 mod messages;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-const OTTLA: &str = env!("CARGO_BIN_EXE_ottla");
+pub const OTTLA: &str = env!("CARGO_BIN_EXE_ottla");
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// Longer than any tool of these tests may take.
 const TOOL_LIMIT: Duration = Duration::from_secs(40);
