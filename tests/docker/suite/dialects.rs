@@ -84,7 +84,7 @@ const DIALECTS: &[Dialect] = &[
     },
     Dialect {
         name: "bitnami",
-        command: &["/opt/bitnami/scripts/kafka/run.sh"],
+        command: &["/opt/bitnami/scripts/kafka/entrypoint.sh", "/run.sh"],
         variables: &[
             ("ALLOW_PLAINTEXT_LISTENER", "yes"),
             ("KAFKA_CFG_BROKER_ID", "7"),

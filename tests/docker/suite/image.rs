@@ -64,7 +64,7 @@ fn names_and_paths_are_those_of_kafkas_images() {
           done
         done
         for entry in /etc/confluent/docker/run /etc/kafka/docker/run /opt/bitnami/scripts/kafka/run.sh \
-            /opt/bitnami/scripts/kafka/entrypoint.sh $(command -v start-kafka.sh || echo start-kafka.sh); do
+            $(command -v start-kafka.sh || echo start-kafka.sh); do
           [ "$(readlink -f $entry)" = /usr/bin/ottla ] || echo "$entry is not ottla"
         done
         for directory in /var/lib/ottla/data /var/lib/kafka/data /bitnami/kafka /kafka /opt/kafka/config /opt/bitnami/kafka/config \
