@@ -70,9 +70,20 @@ impl Case {
         for sentence in ["error", "remark"].into_iter().filter_map(|field| self.text(field)) {
             expect(said.contains(sentence), format!("not said: {sentence:?}"));
         }
+        let mut lines: Vec<String> =
+            self.text("dialect").map(|dialect| format!("# {dialect}")).into_iter().collect();
         for (key, value) in self.texts("keys") {
-            let line = format!("{key}={value}");
-            expect(said.lines().any(|found| found == line), format!("not among the keys: {line:?}"));
+            // What is secret is not printed.
+            lines.push(format!("{key}={}", if key.ends_with("password") { "[hidden]" } else { value }));
+        }
+        for topic in self.words("topics") {
+            let mut parts = topic.splitn(4, ':');
+            let mut part = || parts.next().unwrap_or("");
+            let line = format!("# topic {}: {} x {} {}", part(), part(), part(), part().replace(':', " "));
+            lines.push(line.trim_end().to_owned());
+        }
+        for line in lines {
+            expect(said.lines().any(|found| found == line), format!("no such line: {line:?}"));
         }
         if !faults.is_empty() {
             faults.push(said);
