@@ -4,11 +4,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ottla_docker_tests::engine::{self, docker, eventually};
+use ottla_docker_tests::metadata;
 use ottla_docker_tests::stack::{Stack, logs, run, shell};
 use serde_json::Value;
 
 const TOPIC: &str = "orders";
 const PARTITIONS: usize = 6;
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn produce(stack: &Stack, by: i32, numbers: std::ops::RangeInclusive<u32>) {
     let script = format!(
@@ -125,14 +127,18 @@ fn a_broker_killed_and_started_at_once_comes_back_by_itself() {
     let killed = Instant::now();
     thread::scope(|scope| {
         scope.spawn(|| produce(&stack, witness, 1001..=3000));
-        let back = eventually(Duration::from_secs(90), || all_in_sync(&stack, witness));
-        if let Err(error) = back {
-            panic!("{error}\n{}", logs(&stack.broker(victim).container));
+        // It listens once it has registered anew, which it cannot before its old session has ended.
+        let port = stack.broker(victim).port;
+        let back = metadata::wait(port, 3, PATIENCE).map(|_| killed.elapsed());
+        let back = back.and_then(|up| eventually(PATIENCE, || all_in_sync(&stack, victim)).map(|_| up));
+        match back {
+            Ok(up) => eprintln!(
+                "broker {victim}, the controller, killed: serves again after {:.1} s, in sync after {:.1} s",
+                up.as_secs_f64(),
+                killed.elapsed().as_secs_f64()
+            ),
+            Err(error) => panic!("{error}\n{}", logs(&stack.broker(victim).container)),
         }
-        eprintln!(
-            "broker {victim}, the controller, killed: back in sync after {:.1} s",
-            killed.elapsed().as_secs_f64()
-        );
     });
     let state = docker(&["inspect", "-f", "{{.State.Running}} {{.RestartCount}}", id]).expect("it is there");
     assert_eq!(state, "true 0", "it waited, and did not have to be started again");

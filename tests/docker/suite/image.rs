@@ -33,7 +33,7 @@ fn one_process_answers_for_its_health_and_ends_in_order() {
     assert_eq!(run(broker, &["id", "-u"]), Ok("1000".into()));
     run(broker, &["ottla", "health"]).expect("a broker that serves is healthy");
     // How compose files ask.
-    run(broker, &["nc", "-z", "localhost", "9092"]).expect("the port is open");
+    run(broker, &["sh", "-c", "nc -z localhost 9092 || exit 1"]).expect("the port is open");
     run(broker, &["nc", "-vz", "-w", "2", "localhost", "9091"]).expect_err("this one is not");
     let healthy = || match inspect(broker.id(), "{{.State.Health.Status}}").as_str() {
         "healthy" => Ok(()),
