@@ -96,6 +96,7 @@ struct Link {
 pub struct Client {
     bootstrap: Vec<(String, u16)>,
     text: String,
+    id: String,
     brokers: HashMap<i32, (String, u16)>,
     controller: i32,
     links: HashMap<(String, u16), Link>,
@@ -104,12 +105,23 @@ pub struct Client {
 impl Client {
     /// Reaches the first bootstrap broker that answers, and learns of the others.
     pub async fn connect(at: &Bootstrap) -> Result<Client, String> {
-        let bootstrap = at.bootstrap.split(',').map(address).collect::<Result<Vec<_>, String>>()?;
-        let text = at.bootstrap.clone();
-        let mut client =
-            Client { bootstrap, text, brokers: HashMap::new(), controller: -1, links: HashMap::new() };
-        client.metadata(Some(&[])).await?;
-        Ok(client)
+        Client::open(&at.bootstrap, "ottla", Duration::ZERO).await
+    }
+
+    /// The same; `id` is what the brokers are told as client id, and until `limit` ends all are tried again.
+    pub async fn open(bootstrap: &str, id: &str, limit: Duration) -> Result<Client, String> {
+        let text = bootstrap.to_owned();
+        let bootstrap = text.split(',').map(address).collect::<Result<Vec<_>, String>>()?;
+        let (brokers, links) = (HashMap::new(), HashMap::new());
+        let mut client = Client { bootstrap, text, id: id.to_owned(), brokers, controller: -1, links };
+        let patience = Patience::new(limit);
+        loop {
+            match client.metadata(Some(&[])).await {
+                Ok(_) => return Ok(client),
+                Err(error) if !patience.wait().await => return Err(error),
+                Err(_) => {}
+            }
+        }
     }
 
     /// Ids of the brokers that are up, ascending.
@@ -121,7 +133,7 @@ impl Client {
 
     async fn link(&mut self, at: &(String, u16)) -> Result<&mut Link, CallError> {
         if !self.links.contains_key(at) {
-            let mut connection = Connection::open(&at.0, at.1, "ottla", CONNECT_LIMIT).await?;
+            let mut connection = Connection::open(&at.0, at.1, &self.id, CONNECT_LIMIT).await?;
             let versions = connection.api_versions(ANSWER_LIMIT).await?;
             self.links.insert(at.clone(), Link { connection, versions });
         }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::connect::{BROKER_LIMIT_MS, Bootstrap, Client};
-use super::explain::explain;
+use super::admin::{self, Trouble};
+use super::connect::{Bootstrap, Client};
 use super::{config, logging, serve};
 use crate::config::broker::BrokerConfig;
 use crate::config::environment::dialect::DIALECTS;
@@ -18,7 +18,6 @@ use crate::config::environment::topics::NewTopic;
 use crate::config::environment::{self, Outside, Plan};
 use crate::config::keys::{Kind, broker_key};
 use crate::protocol::error_code::ErrorCode;
-use crate::protocol::messages::CreateTopicsRequest;
 use crate::protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
 
 /// Where the embedded ZooKeeper keeps its data.
@@ -207,35 +206,25 @@ async fn make_one(at: &str, topic: &NewTopic) -> Made {
         value: Some(value.clone()),
         ..Default::default()
     };
-    let topics = vec![CreatableTopic {
+    let asked = CreatableTopic {
         name: topic.name.clone(),
         num_partitions: topic.partitions,
         replication_factor: topic.replication_factor,
         configs: topic.configs.iter().map(config).collect(),
         ..Default::default()
-    }];
-    let request = CreateTopicsRequest { topics, timeout_ms: BROKER_LIMIT_MS, ..Default::default() };
-    let code = |answer: &crate::protocol::messages::CreateTopicsResponse| {
-        answer.topics.first().map_or(0, |result| result.error_code)
     };
-    let answer = match client.controller(i16::MAX, &request, code).await {
-        Ok(answer) => answer,
-        Err(error) => return Made::NotYet(error),
-    };
-    let result = answer.topics.into_iter().next().unwrap_or_default();
-    let why =
-        || explain(result.error_code, result.error_message.as_deref(), &format!("topic {}", topic.name));
-    const FINAL: [ErrorCode; 5] = [
-        ErrorCode::InvalidTopicException,
-        ErrorCode::InvalidPartitions,
-        ErrorCode::InvalidConfig,
-        ErrorCode::InvalidRequest,
-        ErrorCode::PolicyViolation,
+    const THERE: i16 = ErrorCode::TopicAlreadyExists.code();
+    const FINAL: [i16; 5] = [
+        ErrorCode::InvalidTopicException.code(),
+        ErrorCode::InvalidPartitions.code(),
+        ErrorCode::InvalidConfig.code(),
+        ErrorCode::InvalidRequest.code(),
+        ErrorCode::PolicyViolation.code(),
     ];
-    match result.error_code {
-        0 => Made::Done,
-        code if code == ErrorCode::TopicAlreadyExists.code() => Made::Done,
-        code if FINAL.iter().any(|last| last.code() == code) => Made::Refused(why()),
-        _ => Made::NotYet(why()),
+    let why = |trouble: Trouble| trouble.explain(&format!("topic {}", topic.name));
+    match admin::create_topic(&mut client, asked).await {
+        Ok(_) | Err(Trouble::Refused { code: THERE, .. }) => Made::Done,
+        Err(trouble @ Trouble::Refused { code, .. }) if FINAL.contains(&code) => Made::Refused(why(trouble)),
+        Err(trouble) => Made::NotYet(why(trouble)),
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a command. Errors are one sentence with the next step; exit codes are 0, 1 (failed) and 2 (wrong usage).
 
+mod admin;
 pub mod cluster;
 pub mod config;
 mod connect;
@@ -16,6 +17,7 @@ mod member;
 mod offsets;
 mod output;
 mod partitioner;
+mod plan;
 mod printing;
 pub mod produce;
 mod progress;
@@ -24,6 +26,7 @@ pub mod reassign;
 pub mod serve;
 pub mod topics;
 pub mod znodes;
+mod zookeeper;
 
 use std::process::ExitCode;
 
@@ -64,6 +67,9 @@ enum Command {
     Consume(consume::Consume),
     /// Look at what a cluster keeps in ZooKeeper.
     Znodes(znodes::Znodes),
+    /// The names of Kafka's tools that this binary answers to, one a line: for those who make links to it.
+    #[command(hide = true)]
+    ToolNames,
 }
 
 /// Runs what the name stands for by which the binary was called (a tool of Kafka, another image's entry), or the command that
@@ -92,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Produce(produce) => produce.run(),
         Command::Consume(consume) => consume.run(),
         Command::Znodes(znodes) => znodes.run(),
+        Command::ToolNames => output::print(&kafka::names()),
     };
     end("ottla: ", result)
 }
@@ -100,7 +107,10 @@ fn end(prefix: &str, result: Result<(), String>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{prefix}{error}");
+            // Tools that tell of their failure on standard output, as Kafka's do, leave this empty.
+            if !error.is_empty() {
+                eprintln!("{prefix}{error}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -79,6 +79,17 @@ pub fn print(text: &str) -> Result<(), String> {
     finish(written.and_then(|()| out.flush()))
 }
 
+/// Prints a text as it is, and ends its line.
+pub fn exactly(text: &str) -> Result<(), String> {
+    raw(&format!("{text}\n"))
+}
+
+/// Prints a text and nothing more.
+pub fn raw(text: &str) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    finish(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
 /// Turns a failed write of results into a sentence; a closed pipe is fine.
 pub fn finish(written: io::Result<()>) -> Result<(), String> {
     match written {

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::admin::Move;
 use super::connect::Client;
 use super::offsets::Place;
-use super::reassign::{self, Move};
+use super::reassign;
 use crate::protocol::messages::DescribeLogDirsRequest;
 use crate::protocol::messages::describe_log_dirs::DescribableLogDirTopic;
 

@@ -10,17 +10,14 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::connect::{self, BROKER_LIMIT_MS, Bootstrap, Client};
+use super::admin::{self, Move, Outcomes, Trouble};
+use super::connect::{self, Bootstrap, Client};
 use super::explain::explain;
 use super::offsets::{Place, missing};
 use super::output::{Output, count, list, print};
+use super::plan;
 use super::progress;
 use crate::protocol::error_code::ErrorCode;
-use crate::protocol::messages::alter_partition_reassignments::{ReassignablePartition, ReassignableTopic};
-use crate::protocol::messages::{
-    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
-    ListPartitionReassignmentsRequest,
-};
 
 /// Largest plan that is read.
 const PLAN_BYTES_MAX: u64 = 64 << 20;
@@ -66,17 +63,6 @@ enum Action {
 /// Where partitions shall be.
 pub type Plan = BTreeMap<Place, Vec<i32>>;
 
-/// One move under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Move {
-    /// All replicas.
-    pub replicas: Vec<i32>,
-    /// Those being added.
-    pub adding: Vec<i32>,
-    /// Those being removed.
-    pub removing: Vec<i32>,
-}
-
 impl Reassign {
     /// Runs the command.
     pub fn run(self) -> Result<(), String> {
@@ -115,28 +101,19 @@ fn read(path: &Path) -> Result<Plan, String> {
 }
 
 fn parse(text: &[u8]) -> Result<Plan, String> {
-    let json: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    if let Some(version) = json.get("version").filter(|version| version.as_i64() != Some(1)) {
-        return Err(format!("version {version} is not known"));
-    }
-    let entries =
-        json.get("partitions").and_then(Value::as_array).ok_or("there is no list \"partitions\"")?;
-    let number = |value: &Value| value.as_i64().and_then(|number| i32::try_from(number).ok());
+    let entries = plan::parse(text)?.ok_or("there is no list \"partitions\"")?;
     let mut plan = Plan::new();
     for entry in entries {
-        let wrong = |what: &str| format!("{what} in {entry}");
-        let topic = entry.get("topic").and_then(Value::as_str).ok_or_else(|| wrong("no topic"))?;
-        let index = entry.get("partition").and_then(number).ok_or_else(|| wrong("no partition"))?;
-        let replicas = entry.get("replicas").and_then(Value::as_array).ok_or_else(|| wrong("no replicas"))?;
-        let replicas: Option<Vec<i32>> = replicas.iter().map(number).collect();
-        let dirs = entry.get("log_dirs").and_then(Value::as_array);
-        if dirs.is_some_and(|dirs| dirs.iter().any(|dir| dir.as_str() != Some("any"))) {
-            return Err(wrong("log_dirs other than \"any\", which this command does not choose,"));
+        let (topic, index) = &entry.place;
+        if entry.dirs.iter().any(Option::is_some) {
+            return Err(format!(
+                "log_dirs other than \"any\", which this command does not choose, for {topic}-{index}"
+            ));
         }
-        let place = (topic.to_owned(), index);
-        if plan.insert(place, replicas.ok_or_else(|| wrong("a replica that is no broker id"))?).is_some() {
+        if plan.contains_key(&entry.place) {
             return Err(format!("{topic}-{index} is named twice"));
         }
+        plan.insert(entry.place, entry.replicas);
     }
     if plan.is_empty() { Err("it names no partition".to_owned()) } else { Ok(plan) }
 }
@@ -171,20 +148,7 @@ async fn current(client: &mut Client, plan: &Plan) -> Result<Plan, String> {
 
 /// The moves under way.
 pub async fn moves(client: &mut Client) -> Result<BTreeMap<Place, Move>, String> {
-    let request =
-        ListPartitionReassignmentsRequest { timeout_ms: BROKER_LIMIT_MS, topics: None, ..Default::default() };
-    let answer = client.controller(i16::MAX, &request, |answer| answer.error_code).await?;
-    if answer.error_code != 0 {
-        return Err(explain(answer.error_code, answer.error_message.as_deref(), "the moves under way"));
-    }
-    let mut moves = BTreeMap::new();
-    for topic in answer.topics {
-        for it in topic.partitions {
-            let (replicas, adding, removing) = (it.replicas, it.adding_replicas, it.removing_replicas);
-            moves.insert((topic.name.clone(), it.partition_index), Move { replicas, adding, removing });
-        }
-    }
-    Ok(moves)
+    admin::moves(client).await.map_err(|trouble| trouble.explain("the moves under way"))
 }
 
 /// Where partitions were before the moves under way began: what is being added never counted.
@@ -197,51 +161,21 @@ fn before(mut current: Plan, moves: &BTreeMap<Place, Move>) -> Plan {
     current
 }
 
-/// Wishes partitions elsewhere, `None` cancels; answers for each its error, if any.
+/// Wishes partitions elsewhere, `None` cancels; answers how each fared.
 async fn alter(
     client: &mut Client,
     wanted: impl Iterator<Item = (&Place, Option<&Vec<i32>>)>,
-) -> Result<Vec<(Place, i16, Option<String>)>, String> {
-    let mut topics: Vec<ReassignableTopic> = Vec::new();
-    for ((topic, index), replicas) in wanted {
-        let partition = ReassignablePartition {
-            partition_index: *index,
-            replicas: replicas.cloned(),
-            ..Default::default()
-        };
-        match topics.last_mut() {
-            Some(last) if last.name == *topic => last.partitions.push(partition),
-            _ => topics.push(ReassignableTopic {
-                name: topic.clone(),
-                partitions: vec![partition],
-                ..Default::default()
-            }),
-        }
-    }
-    let request =
-        AlterPartitionReassignmentsRequest { timeout_ms: BROKER_LIMIT_MS, topics, ..Default::default() };
-    let code = |answer: &AlterPartitionReassignmentsResponse| answer.error_code;
-    let answer = client.controller(i16::MAX, &request, code).await?;
-    if answer.error_code != 0 {
-        return Err(explain(answer.error_code, answer.error_message.as_deref(), "the reassignment"));
-    }
-    let partitions = answer.responses.into_iter().flat_map(|topic| {
-        let name = topic.name;
-        topic
-            .partitions
-            .into_iter()
-            .map(move |it| ((name.clone(), it.partition_index), it.error_code, it.error_message))
-    });
-    Ok(partitions.collect())
+) -> Result<Outcomes<Place>, String> {
+    admin::reassign(client, wanted).await.map_err(|trouble| trouble.explain("the reassignment"))
 }
 
 /// The partitions that were taken up; an error names those that were not.
-fn sort_out(answers: Vec<(Place, i16, Option<String>)>) -> (Vec<Place>, Result<(), String>) {
+fn sort_out(answers: Outcomes<Place>) -> (Vec<Place>, Result<(), String>) {
     let (mut taken, mut failed) = (Vec::new(), Vec::new());
-    for ((topic, index), code, told) in answers {
-        match code {
-            0 => taken.push((topic, index)),
-            code => failed.push(explain(code, told.as_deref(), &format!("partition {topic}-{index}"))),
+    for ((topic, index), outcome) in answers {
+        match outcome {
+            Ok(()) => taken.push((topic, index)),
+            Err(trouble) => failed.push(trouble.explain(&format!("partition {topic}-{index}"))),
         }
     }
     (taken, if failed.is_empty() { Ok(()) } else { Err(failed.join("\nottla: ")) })
@@ -272,7 +206,7 @@ async fn cancel(client: &mut Client, output: &Output, plan: &Plan) -> Result<(),
     // What has ended, or never began, needs no cancelling.
     let resting = ErrorCode::NoReassignmentInProgress.code();
     let before = answers.len();
-    answers.retain(|(_, code, _)| *code != resting);
+    answers.retain(|(_, outcome)| !matches!(outcome, Err(Trouble::Refused { code, .. }) if *code == resting));
     let rested = before - answers.len();
     let (cancelled, outcome) = sort_out(answers);
     let text = format!(
@@ -357,7 +291,7 @@ mod tests {
         for (text, why) in [
             ("", "EOF"),
             ("{}", "no list"),
-            (r#"{"version":2,"partitions":[]}"#, "version 2"),
+            (r#"{"version":2,"partitions":[]}"#, "field value 2"),
             (r#"{"partitions":[]}"#, "no partition"),
             (r#"{"partitions":[{"partition":0,"replicas":[1]}]}"#, "no topic"),
             (r#"{"partitions":[{"topic":"t","replicas":[1]}]}"#, "no partition in"),

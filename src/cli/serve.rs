@@ -77,6 +77,11 @@ impl Dev {
 }
 
 impl Start {
+    /// A broker with this file, and these keys over it.
+    pub fn new(config: PathBuf, overrides: Vec<String>) -> Start {
+        Start { config, overrides }
+    }
+
     /// Runs until a signal.
     pub fn run(self) -> Result<(), String> {
         logging::start();

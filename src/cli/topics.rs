@@ -5,24 +5,15 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::connect::{self, BROKER_LIMIT_MS, Bootstrap, Client, Patience};
+use super::admin::{self, resource, source};
+use super::connect::{self, Bootstrap, Client, Patience};
 use super::explain::explain;
 use super::offsets;
 use super::output::{Output, count, list, print, table};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::create_partitions::CreatePartitionsTopic;
-use crate::protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreatableTopicResult};
-use crate::protocol::messages::delete_topics::DeleteTopicState;
-use crate::protocol::messages::describe_configs::DescribeConfigsResource;
+use crate::protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
 use crate::protocol::messages::metadata::MetadataResponseTopic;
-use crate::protocol::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
-};
-
-/// Resource type of topics in DescribeConfigs.
-const TOPIC: i8 = 2;
-/// Source of a configuration set on the topic itself.
-const SET_ON_TOPIC: i8 = 1;
 
 /// `ottla topics`.
 #[derive(Debug, Args)]
@@ -194,38 +185,19 @@ fn to_json(topic: &MetadataResponseTopic, configs: &[(String, String)]) -> Value
 
 /// What is set on the topic itself.
 async fn configs(client: &mut Client, name: &str) -> Result<Vec<(String, String)>, String> {
-    let resource = DescribeConfigsResource {
-        resource_type: TOPIC,
-        resource_name: name.to_owned(),
-        configuration_keys: None,
-        ..Default::default()
-    };
-    let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
-    let answer = client.any(i16::MAX, &request).await?;
-    let mut set = Vec::new();
-    for result in answer.results {
-        if result.error_code != 0 {
-            let told = result.error_message.as_deref();
-            return Err(explain(result.error_code, told, &format!("configuration of topic {name}")));
-        }
-        let own = result.configs.into_iter().filter(|config| config.config_source == SET_ON_TOPIC);
-        set.extend(own.map(|config| (config.name, config.value.unwrap_or_default())));
-    }
+    let configs = admin::describe_configs(client, resource::TOPIC, name, false).await;
+    let configs = configs.map_err(|trouble| trouble.explain(&format!("configuration of topic {name}")))?;
+    let own = configs.into_iter().filter(|config| config.config_source == source::TOPIC);
+    let mut set: Vec<(String, String)> =
+        own.map(|config| (config.name, config.value.unwrap_or_default())).collect();
     set.sort();
     Ok(set)
 }
 
 async fn create(client: &mut Client, output: &Output, topic: CreatableTopic) -> Result<(), String> {
     let name = topic.name.clone();
-    let request =
-        CreateTopicsRequest { topics: vec![topic], timeout_ms: BROKER_LIMIT_MS, ..Default::default() };
-    let code = |answer: &CreatableTopicResult| answer.error_code;
-    let answer =
-        client.controller(i16::MAX, &request, |answer| answer.topics.first().map_or(0, code)).await?;
-    let result = answer.topics.into_iter().next().unwrap_or_default();
-    if result.error_code != 0 {
-        return Err(explain(result.error_code, result.error_message.as_deref(), &format!("topic {name}")));
-    }
+    let result = admin::create_topic(client, topic).await;
+    let result = result.map_err(|trouble| trouble.explain(&format!("topic {name}")))?;
     // It can be used when its leaders are known.
     offsets::leaders(client, std::slice::from_ref(&name)).await?;
     let (partitions, replicas) = (result.num_partitions, result.replication_factor);
@@ -242,22 +214,12 @@ async fn create(client: &mut Client, output: &Output, topic: CreatableTopic) -> 
 }
 
 async fn delete(client: &mut Client, output: &Output, names: &[String]) -> Result<(), String> {
-    let state = |name: &String| DeleteTopicState { name: Some(name.clone()), ..Default::default() };
-    let request = DeleteTopicsRequest {
-        topics: names.iter().map(state).collect(),
-        topic_names: names.to_vec(),
-        timeout_ms: BROKER_LIMIT_MS,
-        ..Default::default()
-    };
-    let first = |answer: &crate::protocol::messages::DeleteTopicsResponse| {
-        answer.responses.first().map_or(0, |result| result.error_code)
-    };
     let mut failed = Vec::new();
-    for result in client.controller(i16::MAX, &request, first).await?.responses {
-        let name = result.name.clone().unwrap_or_default();
-        match result.error_code {
-            0 => output.line(&format!("deleted topic {name}"), json!({"deleted": name}))?,
-            code => failed.push(explain(code, result.error_message.as_deref(), &format!("topic {name}"))),
+    let deleted = admin::delete_topics(client, names).await;
+    for (name, outcome) in deleted.map_err(|trouble| trouble.explain("the topics"))? {
+        match outcome {
+            Ok(()) => output.line(&format!("deleted topic {name}"), json!({"deleted": name}))?,
+            Err(trouble) => failed.push(trouble.explain(&format!("topic {name}"))),
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\nottla: ")) }
@@ -266,15 +228,9 @@ async fn delete(client: &mut Client, output: &Output, names: &[String]) -> Resul
 async fn grow(client: &mut Client, output: &Output, name: String, to: i32) -> Result<(), String> {
     let topic =
         CreatePartitionsTopic { name: name.clone(), count: to, assignments: None, ..Default::default() };
-    let request =
-        CreatePartitionsRequest { topics: vec![topic], timeout_ms: BROKER_LIMIT_MS, ..Default::default() };
-    let first = |answer: &crate::protocol::messages::CreatePartitionsResponse| {
-        answer.results.first().map_or(0, |result| result.error_code)
-    };
-    let answer = client.controller(i16::MAX, &request, first).await?;
-    let result = answer.results.into_iter().next().unwrap_or_default();
-    if result.error_code != 0 {
-        return Err(explain(result.error_code, result.error_message.as_deref(), &format!("topic {name}")));
+    let explain_it = |trouble: admin::Trouble| trouble.explain(&format!("topic {name}"));
+    for (_, outcome) in admin::add_partitions(client, vec![topic]).await.map_err(explain_it)? {
+        outcome.map_err(explain_it)?;
     }
     let patience = Patience::usual();
     while client.topic(&name).await?.partitions.len() < to as usize {

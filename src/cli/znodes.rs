@@ -5,15 +5,13 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use ottla_zk::store::{Node, Options, Remote, Stat, Store, StoreError, join_all};
+use ottla_zk::store::{Node, Remote, Stat, Store, StoreError, join_all};
 use serde_json::{Value, json};
 
-use super::connect::{self, address};
+use super::connect;
 use super::meaning;
 use super::output::{Output, count, print, table};
-
-/// Requests in flight at once.
-const WAVE: usize = 256;
+use super::zookeeper::{Place, WAVE};
 
 /// `ottla znodes`.
 #[derive(Debug, Args)]
@@ -58,36 +56,16 @@ enum Action {
 
 struct Tree {
     store: Remote,
-    /// Kept from the store, which would create it.
-    chroot: String,
-    servers: String,
+    place: Place,
 }
 
 impl Znodes {
     /// Runs the command.
     pub fn run(self) -> Result<(), String> {
-        let (servers, chroot) = match self.zookeeper.find('/') {
-            Some(at) => self.zookeeper.split_at(at),
-            None => (self.zookeeper.as_str(), ""),
-        };
-        for server in servers.split(',') {
-            address(server).map_err(|_| {
-                format!("{server:?} is no ZooKeeper server; write HOST:PORT, for example 127.0.0.1:2181")
-            })?;
-        }
+        let place = Place::parse(&self.zookeeper)?;
         connect::run(async {
-            let mut options = Options::new(servers);
-            options.connection_timeout = Duration::from_secs(5);
-            options.max_in_flight = WAVE;
-            let limit = options.connection_timeout.as_secs();
-            let store = Remote::connect(options).await.map_err(|error| match error {
-                StoreError::Unreachable { detail, .. } => format!(
-                    "no ZooKeeper server of {servers} answers within {limit} s ({detail}); start one, or name it with --zookeeper"
-                ),
-                other => other.to_string(),
-            })?;
-            let chroot = chroot.trim_end_matches('/').to_owned();
-            let tree = Tree { store, chroot, servers: servers.to_owned() };
+            let store = place.open("name it with --zookeeper").await?;
+            let tree = Tree { store, place };
             let result = tree.run(&self.action, &self.output).await;
             tree.store.close(Duration::from_secs(1)).await;
             result
@@ -109,12 +87,11 @@ impl Tree {
         if !path.starts_with('/') {
             return Err(format!("{path:?} is no path of a znode; start it with /"));
         }
-        let full = format!("{}{}", self.chroot, path.trim_end_matches('/'));
-        Ok(if full.is_empty() { "/".into() } else { full })
+        Ok(self.place.full(path))
     }
 
     fn missing(&self, path: &str) -> String {
-        format!("{path}: no such znode on {}; see `ottla znodes ls` of its parent", self.servers)
+        format!("{path}: no such znode on {}; see `ottla znodes ls` of its parent", self.place.servers)
     }
 
     async fn node(&self, path: &str) -> Result<Node, String> {
@@ -190,7 +167,7 @@ impl Tree {
 
     async fn explain(&self, path: &str, output: &Output) -> Result<(), String> {
         let Node { data, stat } = self.node(path).await?;
-        let inside = path.strip_prefix(&self.chroot).unwrap_or(path);
+        let inside = path.strip_prefix(&self.place.chroot).unwrap_or(path);
         let Some(meaning) = meaning::of(inside, &data) else {
             return Err(format!(
                 "{path}: Kafka 3.9 has no such znode; see what it holds with `ottla znodes get`"

@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,13 @@ impl Outcome {
 
 /// Runs `ottla` to its end.
 pub fn ottla(arguments: &[&str], input: &[u8]) -> Outcome {
+    called("ottla", arguments, input)
+}
+
+/// Runs the binary to its end under the name `name`, as a link to it would.
+pub fn called(name: &str, arguments: &[&str], input: &[u8]) -> Outcome {
     let mut child = Command::new(OTTLA)
+        .arg0(name)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -76,9 +83,10 @@ pub fn ottla(arguments: &[&str], input: &[u8]) -> Outcome {
 /// `ottla dev` on ports of its own.
 pub struct Dev {
     child: Child,
+    others: Vec<Child>,
     pub bootstrap: String,
     pub zookeeper: String,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Dev {
@@ -123,7 +131,49 @@ impl Dev {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(Dev { child, bootstrap, zookeeper: format!("127.0.0.1:{zookeeper_port}"), _data: data })
+        let zookeeper = format!("127.0.0.1:{zookeeper_port}");
+        Ok(Dev { child, others: Vec::new(), bootstrap, zookeeper, data })
+    }
+
+    /// Starts broker `id` beside this one, with two log directories, and waits until the cluster knows it.
+    pub fn join(&mut self, id: i32) {
+        let dir = self.data.path().join(format!("broker-{id}"));
+        let (first, second) = (dir.join("d1"), dir.join("d2"));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let config = dir.join("server.properties");
+        let text = format!(
+            "broker.id={id}\nzookeeper.connect={}\nlisteners=PLAINTEXT://127.0.0.1:{}\nlog.dirs={},{}\n",
+            self.zookeeper,
+            free_port(),
+            first.display(),
+            second.display()
+        );
+        std::fs::write(&config, text).expect("a file");
+        let child = Command::new(OTTLA)
+            .arg("start")
+            .arg("--config")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        self.others.push(child.expect("the binary starts"));
+        let deadline = Instant::now() + START_LIMIT;
+        while !self.run(&["cluster", "--output", "json"]).json()["brokers"]
+            .as_array()
+            .is_some_and(|brokers| brokers.iter().any(|broker| broker["id"] == id))
+        {
+            assert!(Instant::now() < deadline, "broker {id} does not come up");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Runs one of Kafka's tools against this broker; `line` is what a shell would be given, without quotes.
+    pub fn tool(&self, line: &str) -> Outcome {
+        let mut words = line.split_whitespace();
+        let name = words.next().expect("a tool");
+        let arguments: Vec<&str> = words.chain(["--bootstrap-server", &self.bootstrap]).collect();
+        called(name, &arguments, b"")
     }
 
     /// Runs a tool against this broker.
@@ -143,8 +193,10 @@ impl Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        for child in self.others.iter_mut().chain([&mut self.child]) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

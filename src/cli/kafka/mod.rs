@@ -3,6 +3,34 @@
 //! `kafka-topics`, `kafka-topics.sh`, `/opt/kafka/bin/kafka-topics.sh` are links to the `ottla` binary. Options, words
 //! and exit codes are those of Kafka 3.9's tools; what they do is done by Ottla's own client.
 
+mod configs;
+mod configs_entities;
+mod configs_options;
+mod configs_quotas;
+mod configs_zookeeper;
+mod daemon;
+pub mod errors;
+pub mod include;
+mod leader_election;
+mod log_dirs;
+mod native;
+pub mod options;
+mod processes;
+mod reassign;
+mod reassign_dirs;
+mod reassign_options;
+mod reassign_throttle;
+mod run_class;
+mod server_start;
+mod server_stop;
+pub mod settings;
+mod topics;
+mod topics_described;
+mod zookeeper_properties;
+mod zookeeper_server;
+mod zookeeper_shell;
+mod zookeeper_words;
+
 /// One tool.
 pub struct Tool {
     /// Its script in Kafka's `bin/`, without `.sh`.
@@ -14,11 +42,75 @@ pub struct Tool {
 }
 
 /// Every tool, by name.
-pub const TOOLS: &[Tool] = &[];
+pub const TOOLS: &[Tool] = &[
+    Tool { name: "kafka-configs", class: "kafka.admin.ConfigCommand", run: configs::run },
+    Tool {
+        name: "kafka-leader-election",
+        class: "org.apache.kafka.tools.LeaderElectionCommand",
+        run: leader_election::run,
+    },
+    Tool { name: "kafka-log-dirs", class: "org.apache.kafka.tools.LogDirsCommand", run: log_dirs::run },
+    Tool {
+        name: "kafka-reassign-partitions",
+        class: "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+        run: reassign::run,
+    },
+    Tool { name: "kafka-run-class", class: "", run: run_class::run },
+    Tool { name: "kafka-server-start", class: "kafka.Kafka", run: server_start::run },
+    Tool { name: "kafka-server-stop", class: "", run: server_stop::broker },
+    Tool { name: "kafka-topics", class: "org.apache.kafka.tools.TopicCommand", run: topics::run },
+    Tool { name: "kafka.Kafka", class: "kafka.docker.KafkaDockerWrapper", run: native::run },
+    Tool { name: "zookeeper-server-start", class: zookeeper_server::CLASS, run: zookeeper_server::run },
+    Tool { name: "zookeeper-server-stop", class: "", run: server_stop::zookeeper },
+    Tool { name: "zookeeper-shell", class: zookeeper_shell::CLASS, run: zookeeper_shell::run },
+];
 
 /// The tool of which `called` (an `argv[0]`, with or without directory and `.sh`) is the name.
 pub fn named(called: &str) -> Option<&'static Tool> {
     let file = called.rsplit('/').next().unwrap_or(called);
     let name = file.strip_suffix(".sh").unwrap_or(file);
     TOOLS.iter().find(|tool| tool.name == name)
+}
+
+/// All names, one a line.
+pub fn names() -> String {
+    TOOLS.iter().map(|tool| tool.name).collect::<Vec<_>>().join("\n")
+}
+
+/// The tool that a Java class is: Kafka's name of it, or one that other releases and other scripts use.
+fn of_class(class: &str) -> Option<&'static Tool> {
+    let class = match class {
+        "org.apache.zookeeper.server.ZooKeeperServerMain" => zookeeper_server::CLASS,
+        "org.apache.zookeeper.ZooKeeperMain" => zookeeper_shell::CLASS,
+        other => other,
+    };
+    TOOLS.iter().find(|tool| !class.is_empty() && tool.class == class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_without_doubles() {
+        assert!(TOOLS.is_sorted_by(|a, b| a.name < b.name), "{}", names());
+        let mut classes: Vec<&str> = TOOLS.iter().map(|tool| tool.class).filter(|c| !c.is_empty()).collect();
+        let all = classes.len();
+        classes.sort_unstable();
+        classes.dedup();
+        assert_eq!(classes.len(), all, "one class, one tool: {classes:?}");
+    }
+
+    #[test]
+    fn a_tool_is_found_by_every_name_it_has() {
+        for called in ["kafka-server-start", "kafka-server-start.sh", "/opt/kafka/bin/kafka-server-start.sh"]
+        {
+            assert_eq!(named(called).map(|tool| tool.class), Some("kafka.Kafka"), "{called}");
+        }
+        assert!(named("/usr/bin/ottla").is_none());
+        assert_eq!(of_class("kafka.Kafka").map(|tool| tool.name), Some("kafka-server-start"));
+        let main = "org.apache.zookeeper.ZooKeeperMain";
+        assert_eq!(of_class(main).map(|tool| tool.name), Some("zookeeper-shell"));
+        assert!(of_class("").is_none() && of_class("no.Such").is_none());
+    }
 }

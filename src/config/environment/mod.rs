@@ -7,7 +7,7 @@
 
 pub mod dialect;
 mod listeners;
-mod names;
+pub mod names;
 mod secrets;
 pub mod topics;
 

@@ -75,6 +75,7 @@ const SPECIAL: &[(&str, Meaning)] = &[
     ("KAFKA_HOME", Meaning::Nothing(SCRIPTS)),
     ("KAFKA_INITSCRIPTS_DIR", Meaning::Nothing(SCRIPTS)),
     ("KAFKA_KRAFT_CLUSTER_ID", Meaning::Nothing("it is for KRaft")),
+    ("KAFKA_MODE", Meaning::Nothing(SCRIPTS)),
     ("KAFKA_MOUNTED_CONF_DIR", Meaning::Nothing(SCRIPTS)),
     ("KAFKA_VERSION", Meaning::Nothing(SCRIPTS)),
     ("KAFKA_VOLUME_DIR", Meaning::Nothing(SCRIPTS)),
@@ -111,6 +112,14 @@ pub fn meaning(variable: &str) -> Option<Meaning> {
     }
 }
 
+/// The key that `variable` names, whether Kafka has it or not; nothing if it is for something else.
+pub fn key(variable: &str) -> Option<String> {
+    match meaning(variable)? {
+        Meaning::Key(key) | Meaning::Unknown(key) => Some(key),
+        Meaning::Own | Meaning::Nothing(_) | Meaning::File => None,
+    }
+}
+
 fn fits(name: &str, variable: &str) -> bool {
     match name.strip_suffix('*') {
         Some(start) => variable.starts_with(start),
@@ -130,4 +139,23 @@ fn bitnami(rest: &str) -> String {
     }
     let dotted = rest.to_lowercase().replace('_', ".");
     dotted.replace("sasl.ssl", "sasl_ssl").replace("sasl.plaintext", "sasl_plaintext")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_keys() {
+        assert_eq!(key("KAFKA_BROKER_ID").as_deref(), Some("broker.id"));
+        assert_eq!(key("KAFKA_A__B___C").as_deref(), Some("a_b-c"));
+        assert_eq!(
+            key("KAFKA_CFG_LISTENER_NAME_SASL_SSL_MAX_CONNECTIONS").as_deref(),
+            Some("listener.name.sasl_ssl.max.connections")
+        );
+        assert_eq!(key("KAFKA_HEAP_OPTS"), None);
+        assert_eq!(key("PATH"), None);
+        assert_eq!(meaning("KAFKA_SSL_KEY_PASSWORD_FILE"), Some(Meaning::File));
+        assert_eq!(meaning("KAFKA_NOTHING_FILE"), Some(Meaning::Unknown("nothing.file".into())));
+    }
 }

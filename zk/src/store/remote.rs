@@ -28,6 +28,7 @@ use super::{
     Children, CreateMode, Created, MultiError, Node, Op, OpResult, Stat, Store, StoreError, StoreFuture,
     check_size,
 };
+use crate::jute::{Acl, Id, perms};
 
 /// Reads bundled into one request by [`Store::get_many`]: bounds the answer's size.
 const READS_PER_REQUEST: usize = 128;
@@ -231,6 +232,12 @@ impl Remote {
 }
 
 impl Remote {
+    /// The access control list of a node.
+    pub async fn acl(&self, path: &str) -> Result<Vec<Acl>, StoreError> {
+        let (entries, _stat) = self.call(path, |client| async move { client.get_acl(path).await }).await?;
+        Ok(entries.iter().map(entry).collect())
+    }
+
     /// Reads `paths` with all requests in flight at once, and appends the nodes in order.
     async fn get_wave(&self, paths: &[String], nodes: &mut Vec<Option<Node>>) -> Result<(), StoreError> {
         let bundles = paths.chunks(READS_PER_REQUEST).map(|bundle| self.get_bundle(bundle)).collect();
@@ -453,6 +460,21 @@ fn create_options(mode: CreateMode, acls: &[zk::Acl]) -> zk::CreateOptions<'_> {
         CreateMode::PersistentSequential => zk::CreateMode::PersistentSequential,
     }
     .with_acls(zk::Acls::new(acls))
+}
+
+fn entry(acl: &zk::Acl) -> Acl {
+    let bits = [
+        (zk::Permission::READ, perms::READ),
+        (zk::Permission::WRITE, perms::WRITE),
+        (zk::Permission::CREATE, perms::CREATE),
+        (zk::Permission::DELETE, perms::DELETE),
+        (zk::Permission::ADMIN, perms::ADMIN),
+    ];
+    let given = bits.iter().filter(|(permission, _)| acl.permission().has(*permission));
+    Acl {
+        perms: given.map(|(_, bit)| bit).sum(),
+        id: Id { scheme: acl.scheme().to_owned(), id: acl.id().to_owned() },
+    }
 }
 
 fn translate(error: zk::Error, path: &str) -> StoreError {
