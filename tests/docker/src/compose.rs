@@ -65,7 +65,7 @@ impl Project {
 impl Drop for Project {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", self.compose(&["logs", "--tail", "60"]).unwrap_or_default());
+            eprintln!("{}", self.compose(&["logs", "--no-color", "--tail", "15"]).unwrap_or_default());
         }
         if let Err(error) = self.compose(&["down", "-v", "-t", "20", "--remove-orphans"]) {
             eprintln!("{error}");

@@ -78,7 +78,7 @@ const DIALECTS: &[Dialect] = &[
             ("KAFKA_INTER_BROKER_LISTENER_NAME", "IN"),
             ("KAFKA_NUM_PARTITIONS", "3"),
         ],
-        volume: "/var/lib/kafka",
+        volume: "/var/lib/kafka/data",
         data: "/var/lib/kafka/data",
         tool: "kafka-topics",
     },
@@ -95,7 +95,7 @@ const DIALECTS: &[Dialect] = &[
             ("KAFKA_CFG_INTER_BROKER_LISTENER_NAME", "IN"),
             ("KAFKA_CFG_NUM_PARTITIONS", "3"),
         ],
-        volume: "/bitnami/kafka",
+        volume: "/bitnami",
         data: "/bitnami/kafka/data",
         tool: "/opt/bitnami/kafka/bin/kafka-topics.sh",
     },
@@ -148,7 +148,7 @@ impl Dialect {
         let (found, _) = metadata::wait(port, 1, Duration::from_secs(40))
             .unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name, logs(&broker)));
         assert_eq!(found.brokers.get(&7), Some(&("127.0.0.1".to_owned(), i32::from(port))), "{}", self.name);
-        assert_eq!(shell(&broker, "cat /proc/1/comm"), Ok("ottla".into()), "{}", self.name);
+        assert_eq!(shell(&broker, "readlink /proc/1/exe"), Ok("/usr/bin/ottla".into()), "{}", self.name);
         broker
     }
 

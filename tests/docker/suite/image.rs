@@ -27,7 +27,7 @@ fn one_process_answers_for_its_health_and_ends_in_order() {
     let Some(_turn) = engine::turn() else { return };
     let stack = Stack::start(1);
     let broker = &stack.brokers[0].container;
-    assert_eq!(shell(broker, "cat /proc/1/comm"), Ok("ottla".into()), "no shell around it");
+    assert_eq!(shell(broker, "readlink /proc/1/exe"), Ok("/usr/bin/ottla".into()), "no shell around it");
     let children = shell(broker, "cat /proc/1/task/1/children").expect("process 1 has a list of children");
     assert_eq!(children, "", "one process");
     assert_eq!(run(broker, &["id", "-u"]), Ok("1000".into()));
