@@ -22,9 +22,9 @@ fn produce(stack: &Stack, by: i32, numbers: std::ops::RangeInclusive<u32>) {
     shell(&stack.broker(by).container, &script).expect("records are written");
 }
 
-fn consume(stack: &Stack, by: i32, count: u32) -> Vec<u32> {
-    let script =
-        format!("ottla consume {TOPIC} --max {count} --timeout 20000 --bootstrap {}", stack.bootstrap());
+/// All that there is, in order of the numbers.
+fn consume(stack: &Stack, by: i32) -> Vec<u32> {
+    let script = format!("ottla consume {TOPIC} --timeout 3000 --bootstrap {}", stack.bootstrap());
     let said = shell(&stack.broker(by).container, &script).expect("records are read");
     let mut numbers: Vec<u32> = said.lines().map(|line| line.parse().expect("a number")).collect();
     numbers.sort_unstable();
@@ -82,7 +82,7 @@ fn records_and_znodes_are_as_kafka_keeps_them() {
     let stack = Stack::start(3);
     create(&stack);
     produce(&stack, 1, 1..=2000);
-    assert_eq!(consume(&stack, 2, 2000), (1..=2000).collect::<Vec<u32>>());
+    assert_eq!(consume(&stack, 2), (1..=2000).collect::<Vec<u32>>());
 
     assert_eq!(stack.zk_cli("ls", "/brokers/ids"), Ok("[1, 2, 3]".into()));
     let one = znode(&stack, "/brokers/ids/1");
@@ -144,7 +144,12 @@ fn a_broker_killed_and_started_at_once_comes_back_by_itself() {
     assert_eq!(state, "true 0", "it waited, and did not have to be started again");
     assert!(controller_epoch(&stack) > epoch, "another controller was elected");
     assert_eq!(stack.zk_cli("ls", "/brokers/ids"), Ok("[1, 2, 3]".into()));
-    assert_eq!(consume(&stack, victim, 3000), (1..=3000).collect::<Vec<u32>>());
+    // The producer sends a batch again whose answer it has not got, and is not idempotent: twice is allowed, missing is not.
+    let mut found = consume(&stack, victim);
+    let all = found.len();
+    found.dedup();
+    eprintln!("{} records were acknowledged, {} came twice", found.len(), all - found.len());
+    assert_eq!(found, (1..=3000).collect::<Vec<u32>>());
 }
 
 #[test]
@@ -162,5 +167,5 @@ fn a_broker_that_is_stopped_hands_its_partitions_over() {
     produce(&stack, 1, 1..=500);
     docker(&["start", gone]).expect("it starts");
     eventually(Duration::from_secs(60), || all_in_sync(&stack, 1)).expect("it is in sync again");
-    assert_eq!(consume(&stack, 3, 500), (1..=500).collect::<Vec<u32>>());
+    assert_eq!(consume(&stack, 3), (1..=500).collect::<Vec<u32>>());
 }
