@@ -124,6 +124,11 @@ impl Client {
         }
     }
 
+    /// Host and port of a broker that is up.
+    pub fn address_of(&self, id: i32) -> Option<&(String, u16)> {
+        self.brokers.get(&id)
+    }
+
     /// Ids of the brokers that are up, ascending.
     pub fn brokers(&self) -> Vec<i32> {
         let mut ids: Vec<i32> = self.brokers.keys().copied().collect();
@@ -167,6 +172,12 @@ impl Client {
             }
         }
         Err(format!("no broker of {} answers ({why}); start one, or name it with --bootstrap", self.text))
+    }
+
+    /// What broker `id` speaks.
+    pub async fn versions(&mut self, id: i32) -> Result<Vec<ApiVersion>, String> {
+        let at = self.place(id)?;
+        self.link(&at).await.map(|link| link.versions.clone()).map_err(|error| unreachable(id, &error))
     }
 
     /// Asks broker `id`; versions above `newest` are not used.
@@ -220,6 +231,22 @@ impl Client {
                 continue;
             }
             return Ok(answer);
+        }
+    }
+
+    /// Asks for a topic as Java clients do, so that a broker that may makes it; whether it is there.
+    pub async fn find_or_make(&mut self, topic: &str) -> Result<bool, String> {
+        let named = MetadataRequestTopic { name: Some(topic.to_owned()), ..Default::default() };
+        let request = MetadataRequest {
+            topics: Some(vec![named]),
+            allow_auto_topic_creation: true,
+            ..Default::default()
+        };
+        let answer = self.any(i16::MAX, &request).await?;
+        match answer.topics.first().map_or(0, |topic| topic.error_code) {
+            0 => Ok(true),
+            code if explain::passes(code) || code == ErrorCode::UnknownTopicOrPartition.code() => Ok(false),
+            code => Err(explain(code, None, &format!("topic {topic}"))),
         }
     }
 

@@ -97,7 +97,8 @@ async fn list(client: &mut Client, output: &Output) -> Result<(), String> {
     output.rows(&columns, rows, Value::Array(json))
 }
 
-async fn state(client: &mut Client, group: &str) -> Result<DescribedGroup, String> {
+/// State and members of a group; one that is not there is `Dead`.
+pub async fn state(client: &mut Client, group: &str) -> Result<DescribedGroup, String> {
     let request = DescribeGroupsRequest { groups: vec![group.to_owned()], ..Default::default() };
     let code = |answer: &crate::protocol::messages::DescribeGroupsResponse| {
         answer.groups.first().map_or(0, |group| group.error_code)

@@ -1,4 +1,4 @@
-//! One member of a classic consumer group, subscribed to one topic, with the range assignor.
+//! One member of a classic consumer group, subscribed to topics by name, with the range assignor.
 //!
 //! The owner calls [`Member::beat`] at least every few seconds and rejoins when that says so. Source:
 //! `ConsumerCoordinator`, `RangeAssignor` in Kafka's clients.
@@ -34,7 +34,7 @@ const BEAT_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Member {
     group: String,
-    topic: String,
+    topics: Vec<String>,
     id: String,
     generation: i32,
     beaten: Instant,
@@ -42,9 +42,9 @@ pub struct Member {
 
 impl Member {
     /// A member that has not joined yet.
-    pub fn new(group: &str, topic: &str) -> Member {
-        let (group, topic) = (group.to_owned(), topic.to_owned());
-        Member { group, topic, id: String::new(), generation: -1, beaten: Instant::now() }
+    pub fn new(group: &str, topics: &[String]) -> Member {
+        let (group, topics) = (group.to_owned(), topics.to_vec());
+        Member { group, topics, id: String::new(), generation: -1, beaten: Instant::now() }
     }
 
     /// Enters the group, or its next generation; tells the partitions to read.
@@ -72,8 +72,7 @@ impl Member {
 
     /// One round of JoinGroup and SyncGroup; the inner error is a code.
     async fn try_join(&mut self, client: &mut Client) -> Result<Result<Vec<Place>, i16>, String> {
-        let subscription =
-            ConsumerProtocolSubscription { topics: vec![self.topic.clone()], ..Default::default() };
+        let subscription = ConsumerProtocolSubscription { topics: self.topics.clone(), ..Default::default() };
         let metadata = encode(&subscription).map_err(|error| error.to_string())?;
         let protocol = JoinGroupRequestProtocol { name: "range".into(), metadata, ..Default::default() };
         let request = JoinGroupRequest {

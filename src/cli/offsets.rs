@@ -1,4 +1,4 @@
-//! First and last offsets of partitions, asked of their leaders.
+//! Offsets of partitions at their ends or at a time, asked of their leaders.
 //!
 //! Knows nothing of groups. Source: `AdminClient.listOffsets`.
 
@@ -78,41 +78,82 @@ pub async fn ends(
     end: End,
     committed: bool,
 ) -> Result<BTreeMap<Place, i64>, String> {
+    let found = at(client, places, end as i64, committed).await?;
+    found.into_iter().map(|(place, offset)| offset.map(|offset| (place, offset))).collect()
+}
+
+/// The offset of each partition for a timestamp: the first record at or after it, -1 if there is none; or one of the
+/// special ones of ListOffsets. A partition that does not answer in time has the sentence that says why.
+pub async fn at(
+    client: &mut Client,
+    places: &[Place],
+    timestamp: i64,
+    committed: bool,
+) -> Result<BTreeMap<Place, Result<i64, String>>, String> {
     let patience = Patience::usual();
     let mut topics: Vec<String> = places.iter().map(|place| place.0.clone()).collect();
+    topics.sort();
     topics.dedup();
     let mut found = BTreeMap::new();
-    while found.len() < places.len() {
-        let leaders = leaders(client, &topics).await?;
+    loop {
+        let mut open = BTreeMap::new();
         let mut by_leader: BTreeMap<i32, Vec<&Place>> = BTreeMap::new();
-        for place in places.iter().filter(|place| !found.contains_key(*place)) {
-            let leader = leaders.get(place).ok_or_else(|| missing(place))?;
-            by_leader.entry(*leader).or_default().push(place);
+        let leaders = known_leaders(client, &topics).await?;
+        for place in places {
+            if found.contains_key(place) {
+                continue;
+            }
+            match leaders.get(place) {
+                None => drop(found.insert(place.clone(), Err(missing(place)))),
+                Some(-1) => {
+                    drop(open.insert(place.clone(), failed(ErrorCode::LeaderNotAvailable.code(), place)))
+                }
+                Some(leader) => by_leader.entry(*leader).or_default().push(place),
+            }
         }
-        let mut failed = None;
         for (leader, places) in by_leader {
-            let request = request(&places, end, committed);
-            for topic in client.broker(leader, i16::MAX, &request).await?.topics {
+            let answer = match client.broker(leader, i16::MAX, &request(&places, timestamp, committed)).await
+            {
+                Ok(answer) => answer,
+                Err(error) => {
+                    open.extend(places.into_iter().map(|place| (place.clone(), error.clone())));
+                    continue;
+                }
+            };
+            for topic in answer.topics {
                 for partition in topic.partitions {
                     let place = (topic.name.clone(), partition.partition_index);
                     match partition.error_code {
-                        0 => drop(found.insert(place, partition.offset)),
-                        code => failed = Some((code, place)),
+                        0 => drop(found.insert(place, Ok(partition.offset))),
+                        code if passes(code) => drop(open.insert(place.clone(), failed(code, &place))),
+                        code => drop(found.insert(place.clone(), Err(failed(code, &place)))),
                     }
                 }
             }
         }
-        match failed {
-            Some((code, place)) if !patience.wait_out(code).await => {
-                return Err(explain(code, None, &format!("partition {}-{}", place.0, place.1)));
-            }
-            None if found.len() < places.len() => {
-                return Err("a broker left out a partition; try again".into());
-            }
-            _ => {}
+        if open.is_empty() && found.len() < places.len() {
+            return Err("a broker left out a partition; try again".into());
+        }
+        if open.is_empty() || !patience.wait().await {
+            found.extend(open.into_iter().map(|(place, why)| (place, Err(why))));
+            return Ok(found);
         }
     }
-    Ok(found)
+}
+
+/// The leaders that the cluster knows now, -1 where there is none.
+async fn known_leaders(client: &mut Client, topics: &[String]) -> Result<BTreeMap<Place, i32>, String> {
+    let mut leaders = BTreeMap::new();
+    for topic in client.metadata(Some(topics)).await?.topics {
+        let name = topic.name.unwrap_or_default();
+        let partitions = topic.partitions.iter();
+        leaders.extend(partitions.map(|p| ((name.clone(), p.partition_index), p.leader_id.max(-1))));
+    }
+    Ok(leaders)
+}
+
+fn failed(code: i16, place: &Place) -> String {
+    explain(code, None, &format!("partition {}-{}", place.0, place.1))
 }
 
 /// The sentence about a partition that is not there.
@@ -120,14 +161,13 @@ pub fn missing(place: &Place) -> String {
     format!("topic {} has no partition {}; see `ottla topics describe {}`", place.0, place.1, place.0)
 }
 
-fn request(places: &[&Place], end: End, committed: bool) -> ListOffsetsRequest {
+fn request(places: &[&Place], timestamp: i64, committed: bool) -> ListOffsetsRequest {
     let mut topics: Vec<ListOffsetsTopic> = Vec::new();
     for (topic, index) in places {
         if topics.last().is_none_or(|last| last.name != *topic) {
             topics.push(ListOffsetsTopic { name: topic.clone(), ..Default::default() });
         }
-        let partition =
-            ListOffsetsPartition { partition_index: *index, timestamp: end as i64, ..Default::default() };
+        let partition = ListOffsetsPartition { partition_index: *index, timestamp, ..Default::default() };
         if let Some(last) = topics.last_mut() {
             last.partitions.push(partition);
         }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use crate::protocol::messages::fetch::AbortedTransaction;
 use crate::protocol::records::control::{ControlType, control_type};
-use crate::protocol::records::{BatchView, Record, RecordsError, batches, records};
+use crate::protocol::records::{BatchView, Record, RecordsError, TimestampType, batches, records};
 
 /// The largest batch after decompressing.
 const BATCH_MAX: usize = 256 << 20;
@@ -21,13 +21,13 @@ pub enum Then {
     Stop,
 }
 
-/// Gives the records of `block` from offset `from` on to `take`, and tells the offset to go on from.
+/// Gives the records of `block` from offset `from` on to `take`, with who stamped them, and tells the offset to go on from.
 /// `aborted` is what a read committed fetch tells; ascending by first offset.
 pub fn read(
     block: &[u8],
     from: i64,
     aborted: &[AbortedTransaction],
-    take: &mut dyn FnMut(&Record<'_>) -> Result<Then, String>,
+    take: &mut dyn FnMut(&Record<'_>, TimestampType) -> Result<Then, String>,
 ) -> Result<i64, String> {
     let mut next = from;
     let mut ahead: Vec<&AbortedTransaction> = aborted.iter().collect();
@@ -51,7 +51,7 @@ pub fn read(
                     continue;
                 }
                 next = record.offset + 1;
-                if take(&record)? == Then::Stop {
+                if take(&record, batch.timestamp_type())? == Then::Stop {
                     return Ok(next);
                 }
             }
@@ -115,7 +115,7 @@ mod tests {
             })
             .collect();
         let mut seen = Vec::new();
-        let next = read(block, from, &aborted, &mut |record| {
+        let next = read(block, from, &aborted, &mut |record, _| {
             seen.push(String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned());
             Ok(if seen.len() == most { Then::Stop } else { Then::Next })
         });
@@ -146,6 +146,6 @@ mod tests {
         assert_eq!(values(&block, 13, &[], 9), (vec!["d".into()], 14));
         let last = block.len() - second.len();
         block[last] ^= 1;
-        assert!(read(&block, 10, &[], &mut |_| Ok(Then::Next)).is_err(), "a broken checksum is told");
+        assert!(read(&block, 10, &[], &mut |_, _| Ok(Then::Next)).is_err(), "a broken checksum is told");
     }
 }

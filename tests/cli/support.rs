@@ -176,6 +176,17 @@ impl Dev {
         called(name, &arguments, b"")
     }
 
+    /// Runs one of Kafka's tools against this broker with something on standard input.
+    pub fn kafka(&self, name: &str, arguments: &[&str], input: &[u8]) -> Outcome {
+        called(name, &[&["--bootstrap-server", &self.bootstrap], arguments].concat(), input)
+    }
+
+    /// A file of the partition `partition` in the log directory.
+    pub fn log_file(&self, partition: &str, name: &str) -> String {
+        let path = self.data.path().join("data").join("logs").join(partition).join(name);
+        path.to_str().expect("a path of letters").to_owned()
+    }
+
     /// Runs a tool against this broker.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
         self.run_with(arguments, b"")
