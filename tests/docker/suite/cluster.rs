@@ -112,6 +112,28 @@ fn records_and_znodes_are_as_kafka_keeps_them() {
 }
 
 #[test]
+fn kafkas_tools_work_by_their_names() {
+    let Some(_turn) = engine::turn() else { return };
+    let stack = Stack::start(1);
+    let broker = &stack.brokers[0].container;
+    let at = format!("--bootstrap-server {}", stack.bootstrap());
+    let script = format!(
+        "set -eo pipefail
+         kafka-topics.sh {at} --create --topic tools --partitions 2 >&2
+         seq 1 10 | kafka-console-producer {at} --topic tools
+         kafka-console-consumer.sh {at} --topic tools --group g --from-beginning --max-messages 10 --timeout-ms 20000 | sort -n
+         /opt/kafka/bin/kafka-consumer-groups.sh {at} --describe --group g
+         zookeeper-shell {}-zoo:2181 ls /brokers/ids",
+        stack.name
+    );
+    let said = shell(broker, &script).expect("every tool ends well");
+    let lines: Vec<&str> = said.lines().map(str::trim).collect();
+    assert_eq!(lines[..10], ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"], "{said}");
+    assert!(lines.iter().any(|line| line.contains("tools") && line.starts_with('g')), "{said}");
+    assert_eq!(lines.last(), Some(&"[1]"), "{said}");
+}
+
+#[test]
 fn a_broker_killed_and_started_at_once_comes_back_by_itself() {
     let Some(_turn) = engine::turn() else { return };
     let stack = Stack::start(3);

@@ -119,6 +119,17 @@ const DIALECTS: &[Dialect] = &[
     },
 ];
 
+/// A volume with a name; dropped, it is gone.
+struct Volume(String);
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        if let Err(error) = docker(&["volume", "rm", "-f", &self.0]) {
+            eprintln!("{error}");
+        }
+    }
+}
+
 impl Dialect {
     fn request(&self, name: &str, port: u16, volume: &str) -> ContainerRequest<GenericImage> {
         let (host, zoo) = (format!("{name}-kafka7"), format!("{name}-zoo"));
@@ -154,9 +165,9 @@ impl Dialect {
 
     fn check(&self) {
         let (name, port) = (stack::fresh_name(), stack::free_port());
-        let volume = format!("{name}-data");
+        let volume = Volume(format!("{name}-data"));
         let _zookeeper = stack::zookeeper(&name);
-        let broker = self.start(&name, port, &volume);
+        let broker = self.start(&name, port, &volume.0);
         run(&broker, &["test", "-f", &format!("{}/meta.properties", self.data)])
             .unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name, logs(&broker)));
         self.topics(&broker, "--create --topic made").expect("the image's own tool makes a topic");
@@ -176,12 +187,10 @@ impl Dialect {
         // The container replaced, as `docker compose up` does when its file has changed: the volume stays.
         docker(&["stop", "-t", "30", broker.id()]).expect("it stops");
         broker.rm().expect("it goes");
-        let broker = self.start(&name, port, &volume);
+        let broker = self.start(&name, port, &volume.0);
         let kept =
             shell(&broker, "ottla consume made --max 1 --timeout 10000 --bootstrap $(hostname -i):19092");
         assert_eq!(kept, Ok("kept".into()), "{}", self.name);
-        broker.rm().expect("it goes");
-        docker(&["volume", "rm", &volume]).expect("its volume goes");
     }
 }
 
