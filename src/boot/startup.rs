@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
+use super::access_rules;
 use super::controlled_shutdown;
 use super::directories::{self, Progress};
 use super::tasks;
@@ -122,6 +123,7 @@ pub async fn load(config: BrokerConfig, ground: Ground, progress: Arc<Progress>)
     let text = |error: kafka::KafkaError| error.to_string();
     let Ground { store, clock, fs } = ground.clone();
     kafka::create_top_level(&*store).await.map_err(text)?;
+    access_rules::refuse(&config.settings, &*store).await?;
     let cluster_id = cluster::id_or_create(&*store, &Uuid::random().to_string()).await.map_err(text)?;
     let opened = {
         let (config, cluster_id) = (config.clone(), cluster_id.clone());

@@ -33,10 +33,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Container {
     /// Prints the configuration that comes of the variables, and ends.
     #[arg(long)]
-    check: bool,
+    pub check: bool,
 }
 
-/// Whether `called` (an `argv[0]`) is how another image starts its broker.
+/// Whether `called` (an `argv[0]`) is how another image starts its broker. What such a command is given besides means nothing
+/// to its image either; `--check` is ours.
 pub fn is_entry(called: &str) -> bool {
     DIALECTS.iter().any(|dialect| dialect.entries.iter().any(|entry| called.ends_with(entry)))
 }

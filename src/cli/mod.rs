@@ -80,7 +80,8 @@ pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
     let called = arguments.next().unwrap_or_default();
     if container::is_entry(&called) {
-        return end("ottla: ", container::Container::default().run(&called));
+        let check = arguments.any(|argument| argument == "--check");
+        return end("ottla: ", container::Container { check }.run(&called));
     }
     if let Some(tool) = kafka::named(&called) {
         return end("", (tool.run)(&arguments.collect::<Vec<String>>()));

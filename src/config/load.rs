@@ -68,6 +68,11 @@ impl Settings {
         self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Whether access rules, if there were some, were to be enforced.
+    pub fn names_authorizer(&self) -> bool {
+        plugins::names_authorizer(&self.values)
+    }
+
     /// The value in force: as set, or the default.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.set(name).or_else(|| broker_key(name).and_then(|key| key.default))

@@ -36,6 +36,16 @@ const CLASS_KEYS: &[(&str, &[&str])] = &[
     ("zookeeper.clientCnxnSocket", &["org.apache.zookeeper.ClientCnxnSocketNIO"]),
 ];
 
+/// Kafka's authorizer, which compose files name by habit, together with a switch that makes it allow everything while there
+/// are no access rules. So much Ottla does too; where there are some, `boot::access_rules` refuses to start.
+const AUTHORIZER: &str = "kafka.security.authorizer.AclAuthorizer";
+
+/// Whether access rules, if there were some, were to be enforced.
+pub fn names_authorizer(values: &BTreeMap<String, String>) -> bool {
+    let is = |key: &str, value: &str| values.get(key).is_some_and(|set| set.eq_ignore_ascii_case(value));
+    is("authorizer.class.name", AUTHORIZER) && is("allow.everyone.if.no.acl.found", "true")
+}
+
 /// One line for each key whose class cannot be honoured.
 pub fn refusals(values: &BTreeMap<String, String>) -> Vec<String> {
     let mut refused = Vec::new();
@@ -46,7 +56,9 @@ pub fn refusals(values: &BTreeMap<String, String>) -> Vec<String> {
         let Some((_, honoured)) = CLASS_KEYS.iter().find(|(key, _)| *key == name_without_listener) else {
             continue;
         };
-        if !value.is_empty() && !honoured.contains(&value.as_str()) {
+        let is_honoured = honoured.contains(&value.as_str())
+            || (name == "authorizer.class.name" && names_authorizer(values));
+        if !value.is_empty() && !is_honoured {
             refused.push(format!(
                 "{name} = {value} names a Java class that this broker cannot run; remove the key, or keep a Kafka broker for it"
             ));
@@ -69,5 +81,16 @@ mod tests {
         assert_eq!(one("listener.name.internal.principal.builder.class", "com.example.B").len(), 1);
         let default = "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder";
         assert!(one("principal.builder.class", default).is_empty());
+    }
+
+    #[test]
+    fn an_authorizer_passes_only_where_no_rules_forbid_nothing() {
+        let with = |class: &str, allow: &str| {
+            let keys = [("authorizer.class.name", class), ("allow.everyone.if.no.acl.found", allow)];
+            refusals(&keys.map(|(key, value)| (key.to_owned(), value.to_owned())).into()).len()
+        };
+        assert_eq!(with(AUTHORIZER, "true"), 0);
+        assert_eq!(with(AUTHORIZER, "false"), 1);
+        assert_eq!(with("com.example.Authorizer", "true"), 1);
     }
 }

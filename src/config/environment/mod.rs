@@ -25,6 +25,9 @@ mod tests;
 const ZOOKEEPER: &str = "OTTLA_ZOOKEEPER";
 /// Where the embedded ZooKeeper is.
 const EMBEDDED: &str = "127.0.0.1:2181";
+/// How long ZooKeeper is waited for where nothing says it, milliseconds: containers are started together, an ensemble takes its
+/// time, and nobody may start this one again. (Confluent's image waits 40 s before it starts Kafka, which waits 18 s.)
+const ZOOKEEPER_PATIENCE_MS: &str = "120000";
 /// How long topics are tried to be made, seconds, without `START_TIMEOUT`.
 const START_TIMEOUT_S: u64 = 600;
 
@@ -127,6 +130,8 @@ pub fn plan(
             taken("advertised.listeners", "PLAINTEXT://localhost:9092"),
         ]);
     }
+    keys.entry("zookeeper.connection.timeout.ms".to_owned())
+        .or_insert_with(|| taken("", ZOOKEEPER_PATIENCE_MS).1);
     if !keys.contains_key("log.dirs") && !keys.contains_key("log.dir") {
         keys.extend([taken("log.dirs", &dialect.data(hostname))]);
     }
