@@ -70,6 +70,20 @@ fn leadership(broker: &ReplicaManager) -> (Role, i32, i32, i32) {
     (known.role, known.leader, known.leader_epoch, known.partition_epoch)
 }
 
+/// A new term of the same leader is no new leadership: it has cut nothing away.
+#[test]
+fn a_leader_that_goes_on_leads_since_it_began() {
+    let broker = broker(&SimFs::new(1), &[]);
+    let since = |epoch, version, leader| {
+        let taken = tell(&broker, "t", ID, &told(leader, epoch, version)).taken.expect("a role");
+        (taken.since, broker.partition("t", 0).expect("it is here").leads_since())
+    };
+    assert_eq!(since(3, 1, 2), (3, Some(3)));
+    assert_eq!(since(4, 2, 2), (3, Some(3)), "its ISR changed");
+    assert_eq!(since(5, 3, 1), (5, None), "another one leads");
+    assert_eq!(since(6, 4, 2), (6, Some(6)), "what the first leadership left may be cut away");
+}
+
 #[test]
 fn a_replica_takes_only_what_is_newer() {
     let broker = broker(&SimFs::new(1), &[]);
@@ -77,7 +91,7 @@ fn a_replica_takes_only_what_is_newer() {
     assert_eq!(tell(&broker, "t", ID, &elsewhere).code, ErrorCode::UnknownTopicOrPartition);
     assert!(broker.partition("t", 0).is_none());
     let became = tell(&broker, "t", ID, &told(1, 5, 9));
-    let taken = Taken { role: Role::Follower, leader: 1, leader_epoch: 5 };
+    let taken = Taken { role: Role::Follower, leader: 1, leader_epoch: 5, since: 5 };
     assert_eq!((became.code, became.taken), (ErrorCode::None, Some(taken)));
     let stands = (Role::Follower, 1, 5, 9);
     // The same, another ISR, another leader, an older term: nothing in the same or an older epoch counts.
