@@ -78,6 +78,11 @@ def say(text):
     print(text, flush=True)
 
 
+def call(action, data):
+    """How this script is called for the cluster in `data`."""
+    return f"scripts/cluster {action}" + ("" if data == DATA.resolve() else f" --data {data}")
+
+
 class Cluster:
     """What cluster.json says: the ZooKeeper and the brokers, each with name, port, and process."""
 
@@ -94,7 +99,7 @@ class Cluster:
             kept = json.loads(cluster.file.read_text())
             cluster.kind, cluster.parts = kept["zookeeper"], kept["parts"]
         except FileNotFoundError:
-            raise Trouble(f"there is no cluster in {data}: start one with scripts/cluster up") from None
+            raise Trouble(f"there is no cluster in {data}: start one with {call('up', data)}") from None
         except (ValueError, KeyError) as error:
             raise Trouble(f"{cluster.file} cannot be read ({error}): stop its processes, and remove {data}") from None
         return cluster
@@ -110,7 +115,7 @@ class Cluster:
     def pid(self, name):
         """The process of a part, if it runs and is still the one that was started."""
         part = self.parts[name]
-        return part["pid"] if part.get("pid") and moment(part["pid"]) == part["moment"] else None
+        return part["pid"] if part.get("moment") and moment(part["pid"]) == part["moment"] else None
 
     def log(self, name):
         return self.data / "logs" / f"{name}.log"
@@ -347,6 +352,7 @@ def plan(options):
 
 def up(options):
     began = time.monotonic()
+    binary()  # before anything is started
     with locked(options.data):
         cluster = plan(options)
         if cluster.kind == "real":
@@ -364,8 +370,7 @@ def up(options):
     show(cluster)
     print(f"\npoint clients at  {cluster.bootstrap()}")
     print(f"ZooKeeper is at   {HOST}:{cluster.parts['zookeeper']['port']}")
-    place = "" if options.data == DATA.resolve() else f" --data {options.data}"
-    print(f"look around       scripts/cluster status|logs|znodes|kill 1|start 1|down{place}")
+    print(f"look around       {call('status|logs|znodes|kill 1|start 1|down', options.data)}")
 
 
 def show(cluster):
@@ -404,10 +409,11 @@ def kill(options):
     with locked(options.data):
         cluster = Cluster.load(options.data)
         name = cluster.broker(options.broker)
+        back = call(f"start {options.broker}", options.data)
         if not cluster.send(name, signal.SIGKILL):
-            raise Trouble(f"{name} does not run: start it with scripts/cluster start {options.broker}")
+            raise Trouble(f"{name} does not run: start it with {back}")
         cluster.wait_gone([name])
-    say(f"{name} is killed; the others miss it after 6 s; bring it back with scripts/cluster start {options.broker}")
+    say(f"{name} is killed; the others miss it after 6 s; bring it back with {back}")
 
 
 def start(options):
@@ -417,7 +423,7 @@ def start(options):
         if cluster.pid(name):
             return say(f"{name} runs already")
         if not cluster.pid("zookeeper"):
-            raise Trouble("ZooKeeper does not run: start all with scripts/cluster up")
+            raise Trouble(f"ZooKeeper does not run: start all with {call('up', options.data)}")
         say(f"starting {name} (after a kill it waits until its old registration is gone)")
         return cluster.start([name])
 
@@ -490,6 +496,9 @@ def main():
         options.run(options)
     except Trouble as trouble:
         print(f"cluster: {trouble}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"cluster: {error}; all of it is kept in {options.data}: --data names another directory", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

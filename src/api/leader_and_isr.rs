@@ -98,7 +98,7 @@ fn hand_over_coordinators(broker: &Broker, became: &[Became]) {
         let Some(taken) = change.taken else { continue };
         match taken.role {
             Role::Leader => broker.groups.elected(change.tp.partition, taken.since),
-            Role::Follower => broker.groups.resigned(change.tp.partition, Some(taken.leader_epoch)),
+            Role::Follower => broker.groups.resigned(change.tp.partition, Some(taken.since)),
         }
     }
 }

@@ -396,18 +396,10 @@ impl Parts {
             },
             unclean_by_default: {
                 let configs = self.configs.clone();
-                Box::new(move || is_unclean_by_default(&configs))
+                Box::new(move || configs.plain().unclean_leader_election)
             },
         })
     }
-}
-
-/// What holds for topics that do not say: the file's word, or the one given while brokers run.
-fn is_unclean_by_default(configs: &ConfigCache) -> bool {
-    let layers = configs.layers();
-    layers
-        .get("unclean.leader.election.enable")
-        .is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
 }
 
 fn replication_windows(settings: &Settings) -> throttle::Windows {
@@ -525,7 +517,7 @@ fn hear(broker: &Arc<Broker>, told: Told) {
         Told::BrokerConfig => {
             broker.throttles_changed(None);
             broker.replicas.configs_changed(None);
-            if is_unclean_by_default(&broker.configs) {
+            if broker.configs.plain().unclean_leader_election {
                 broker.controller.changed(Change::UncleanByDefault);
             }
         }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::connect::{BROKER_LIMIT_MS, Client};
 use super::explain::explain;
 use super::offsets::Place;
+pub use crate::admin::configs::resource_type as resource;
 use crate::protocol::messages::alter_partition_reassignments::{ReassignablePartition, ReassignableTopic};
 use crate::protocol::messages::alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use crate::protocol::messages::create_partitions::CreatePartitionsTopic;
@@ -60,7 +61,8 @@ impl From<String> for Trouble {
 /// How each thing asked for fared.
 pub type Outcomes<T> = Vec<(T, Result<(), Trouble>)>;
 
-fn outcome(code: i16, told: Option<String>) -> Result<(), Trouble> {
+/// Whether a broker did what was asked.
+pub fn outcome(code: i16, told: Option<String>) -> Result<(), Trouble> {
     if code == 0 { Ok(()) } else { Err(Trouble::Refused { code, told }) }
 }
 
@@ -114,32 +116,6 @@ pub async fn add_partitions(
     Ok(told.collect())
 }
 
-/// Resource types of configurations.
-pub mod resource {
-    /// Topics.
-    pub const TOPIC: i8 = 2;
-    /// Brokers; the empty name is the default of all.
-    pub const BROKER: i8 = 4;
-    /// Loggers of a broker.
-    pub const BROKER_LOGGER: i8 = 8;
-    /// Subscriptions to metrics of clients.
-    pub const CLIENT_METRICS: i8 = 16;
-}
-
-/// Where a configuration's value comes from (`ConfigSource`).
-pub mod source {
-    /// Set on the topic.
-    pub const TOPIC: i8 = 1;
-    /// Set on the broker while it runs.
-    pub const BROKER: i8 = 2;
-    /// Set for all brokers while they run.
-    pub const ALL_BROKERS: i8 = 3;
-    /// Nobody set it.
-    pub const DEFAULT: i8 = 5;
-    /// Set on a subscription to metrics of clients.
-    pub const CLIENT_METRICS: i8 = 7;
-}
-
 /// The broker that must be asked about a resource, if not any will do.
 fn owner(kind: i8, name: &str) -> Option<i32> {
     let is_of_broker = kind == resource::BROKER || kind == resource::BROKER_LOGGER;
@@ -169,17 +145,18 @@ pub async fn describe_configs(
     Ok(result.configs)
 }
 
-/// The configurations of topics, in their order.
+/// The configurations of topics, in their order: all keys, or `key` alone.
 pub async fn describe_topics_configs(
     client: &mut Client,
     names: &[String],
+    key: Option<&str>,
 ) -> Result<Vec<Vec<DescribeConfigsResourceResult>>, Trouble> {
     let mut all = Vec::with_capacity(names.len());
     for names in names.chunks(TOPICS_AT_ONCE) {
         let resource = |name: &String| DescribeConfigsResource {
             resource_type: resource::TOPIC,
             resource_name: name.clone(),
-            configuration_keys: None,
+            configuration_keys: key.map(|key| vec![key.to_owned()]),
             ..Default::default()
         };
         let request =
@@ -194,6 +171,15 @@ pub async fn describe_topics_configs(
         }
     }
     Ok(all)
+}
+
+/// The configuration of a topic that says how many replicas must be in sync.
+pub const MIN_ISR: &str = "min.insync.replicas";
+
+/// Its value in the configuration of a topic; 1 where it is not told.
+pub fn min_isr(configs: &[DescribeConfigsResourceResult]) -> usize {
+    let told = configs.iter().find(|config| config.name == MIN_ISR);
+    told.and_then(|config| config.value.as_deref()?.parse().ok()).unwrap_or(1)
 }
 
 /// One change of a configuration: a value, or `None` to take the key away.

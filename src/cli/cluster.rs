@@ -8,18 +8,12 @@ use std::collections::{BTreeMap, HashMap};
 use clap::Args;
 use serde_json::json;
 
+use super::admin;
 use super::connect::{self, Bootstrap, Client};
-use super::explain::explain;
 use super::output::{Output, count, print, table};
-use crate::protocol::messages::describe_configs::DescribeConfigsResource;
+use crate::protocol::messages::MetadataResponse;
 use crate::protocol::messages::metadata::{MetadataResponsePartition, MetadataResponseTopic};
-use crate::protocol::messages::{DescribeConfigsRequest, MetadataResponse};
 
-/// A topic's resource type in DescribeConfigs.
-const TOPIC: i8 = 2;
-const MIN_ISR: &str = "min.insync.replicas";
-/// Topics asked for in one request.
-const TOPICS_A_REQUEST: usize = 500;
 /// Partitions in trouble that are named; the JSON names all.
 const SHOWN: usize = 20;
 
@@ -61,29 +55,10 @@ async fn min_isr(
     client: &mut Client,
     topics: &[MetadataResponseTopic],
 ) -> Result<HashMap<String, usize>, String> {
-    let mut found = HashMap::new();
-    for some in topics.chunks(TOPICS_A_REQUEST) {
-        let resource = |topic: &MetadataResponseTopic| DescribeConfigsResource {
-            resource_type: TOPIC,
-            resource_name: topic.name.clone().unwrap_or_default(),
-            configuration_keys: Some(vec![MIN_ISR.to_owned()]),
-            ..Default::default()
-        };
-        let resources = some.iter().map(resource).collect();
-        let answer =
-            client.any(i16::MAX, &DescribeConfigsRequest { resources, ..Default::default() }).await?;
-        for result in answer.results {
-            if result.error_code != 0 {
-                let what = format!("configuration of topic {}", result.resource_name);
-                return Err(explain(result.error_code, result.error_message.as_deref(), &what));
-            }
-            let value =
-                result.configs.into_iter().find(|config| config.name == MIN_ISR).and_then(|it| it.value);
-            let value = value.and_then(|value| value.parse().ok()).unwrap_or(1);
-            found.insert(result.resource_name, value);
-        }
-    }
-    Ok(found)
+    let names: Vec<String> = topics.iter().filter_map(|topic| topic.name.clone()).collect();
+    let all = admin::describe_topics_configs(client, &names, Some(admin::MIN_ISR)).await;
+    let all = all.map_err(|trouble| trouble.explain("configuration of the topics"))?;
+    Ok(names.into_iter().zip(all).map(|(name, configs)| (name, admin::min_isr(&configs))).collect())
 }
 
 fn look(metadata: &MetadataResponse, min_isr: &HashMap<String, usize>) -> (Trouble, Load) {

@@ -14,6 +14,7 @@ use super::output::{Output, count, print, table};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::consumer_protocol::{ConsumerProtocolAssignment, decode};
 use crate::protocol::messages::describe_groups::DescribedGroup;
+use crate::protocol::messages::list_groups::ListedGroup;
 use crate::protocol::messages::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use crate::protocol::messages::{
     DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest,
@@ -74,7 +75,8 @@ impl Groups {
     }
 }
 
-async fn list(client: &mut Client, output: &Output) -> Result<(), String> {
+/// All groups, each with the broker that coordinates it, sorted by name.
+pub async fn listed(client: &mut Client) -> Result<Vec<(ListedGroup, i32)>, String> {
     let mut groups = Vec::new();
     for broker in client.brokers() {
         let answer = client.broker(broker, i16::MAX, &ListGroupsRequest::default()).await?;
@@ -85,8 +87,12 @@ async fn list(client: &mut Client, output: &Output) -> Result<(), String> {
         groups.extend(answer.groups.into_iter().map(|group| (group, broker)));
     }
     groups.sort_by(|a, b| a.0.group_id.cmp(&b.0.group_id));
+    Ok(groups)
+}
+
+async fn list(client: &mut Client, output: &Output) -> Result<(), String> {
     let (mut rows, mut json) = (Vec::new(), Vec::new());
-    for (group, broker) in groups {
+    for (group, broker) in listed(client).await? {
         json.push(json!({
             "group": group.group_id, "state": group.group_state, "protocol_type": group.protocol_type,
             "coordinator": broker,
@@ -194,17 +200,22 @@ async fn describe(client: &mut Client, output: &Output, group: &str) -> Result<(
 async fn delete(client: &mut Client, output: &Output, groups: &[String]) -> Result<(), String> {
     let mut failed = Vec::new();
     for group in groups {
-        let request = DeleteGroupsRequest { groups_names: vec![group.clone()], ..Default::default() };
-        let code = |answer: &crate::protocol::messages::DeleteGroupsResponse| {
-            answer.results.first().map_or(0, |result| result.error_code)
-        };
-        let answer = client.group(group, i16::MAX, &request, code).await?;
-        match code(&answer) {
+        match delete_one(client, group).await? {
             0 => output.line(&format!("deleted group {group}"), json!({"deleted": group}))?,
             code => failed.push(explain(code, None, &format!("group {group}"))),
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\nottla: ")) }
+}
+
+/// Deletes a group; the code that its coordinator answers.
+pub async fn delete_one(client: &mut Client, group: &str) -> Result<i16, String> {
+    let request = DeleteGroupsRequest { groups_names: vec![group.to_owned()], ..Default::default() };
+    let code = |answer: &crate::protocol::messages::DeleteGroupsResponse| {
+        answer.results.first().map_or(0, |result| result.error_code)
+    };
+    let answer = client.group(group, i16::MAX, &request, code).await?;
+    Ok(code(&answer))
 }
 
 async fn reset(

@@ -219,6 +219,9 @@ impl<'a, T: Taker> Poller<'a, T> {
                 }
             }
             self.enough |= self.taker.flush()? == Then::Stop;
+            if self.enough {
+                break;
+            }
         }
         Ok(failure)
     }

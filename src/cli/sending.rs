@@ -56,7 +56,6 @@ pub struct Sender {
     how: How,
     client: Client,
     leaders: BTreeMap<Place, i32>,
-    partitions: usize,
     /// Where records without key go until the batch is sent.
     sticky: usize,
     open: BTreeMap<i32, BatchBuilder>,
@@ -69,15 +68,14 @@ impl Sender {
     /// A sender to a topic that exists.
     pub async fn new(mut client: Client, how: How) -> Result<Sender, String> {
         let leaders = offsets::leaders(&mut client, std::slice::from_ref(&how.topic)).await?;
-        let partitions = leaders.len();
-        let sticky = fastrand::usize(..partitions.max(1));
+        let sticky = fastrand::usize(..leaders.len().max(1));
         let (open, collected, records, bytes) = (BTreeMap::new(), 0, 0, 0);
-        Ok(Sender { how, client, leaders, partitions, sticky, open, collected, records, bytes })
+        Ok(Sender { how, client, leaders, sticky, open, collected, records, bytes })
     }
 
     /// How many partitions the topic has.
     pub fn partitions(&self) -> usize {
-        self.partitions
+        self.leaders.len()
     }
 
     /// How many records were sent, and how many bytes they took.
@@ -85,11 +83,11 @@ impl Sender {
         (self.records, self.bytes)
     }
 
-    /// Adds one record; what is full is sent.
+    /// Adds one record; what is full is sent. An error of sending is one of the records before it: this one waits.
     pub async fn add(&mut self, record: &Outgoing<'_>) -> Result<(), String> {
         let partition = match (record.partition, record.key) {
             (Some(partition), _) => partition,
-            (None, Some(key)) => partition_of(key, self.partitions) as i32,
+            (None, Some(key)) => partition_of(key, self.partitions()) as i32,
             (None, None) => self.sticky as i32,
         };
         let headers: usize =
@@ -97,9 +95,7 @@ impl Sender {
         let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers + 32;
         let most = self.how.batch_size.map_or(BATCH_MAX, |size| size.min(BATCH_MAX));
         let full = self.open.get(&partition).is_some_and(|batch| batch.size_in_bytes() + size > most);
-        if full || self.collected + size > COLLECTED_MAX {
-            self.flush().await?;
-        }
+        let sent = if full || self.collected + size > COLLECTED_MAX { self.flush().await } else { Ok(()) };
         let codec = self.how.compression;
         let batch = self
             .open
@@ -110,7 +106,7 @@ impl Sender {
         let new = NewRecord { timestamp, key, value, headers };
         batch.append(&new).map_err(|error| format!("{error}; split it"))?;
         self.collected += size;
-        Ok(())
+        sent
     }
 
     /// Sends what is collected, and again what failed in a way that passes.
@@ -123,15 +119,17 @@ impl Sender {
             waiting.insert(partition, (bytes.into(), records));
         }
         self.collected = 0;
-        self.sticky = (self.sticky + 1) % self.partitions.max(1);
+        self.sticky = (self.sticky + 1) % self.partitions().max(1);
         let patience = Patience::new(self.how.patience);
         while !waiting.is_empty() {
-            if let Some(failure) = self.send(&mut waiting).await? {
-                if !patience.wait().await {
-                    return Err(failure);
+            match self.send(&mut waiting).await? {
+                Some(failure) if !patience.wait().await => return Err(failure),
+                Some(_) => {
+                    let topic = std::slice::from_ref(&self.how.topic);
+                    self.leaders = offsets::leaders(&mut self.client, topic).await?;
                 }
-                let topic = std::slice::from_ref(&self.how.topic);
-                self.leaders = offsets::leaders(&mut self.client, topic).await?;
+                None if waiting.is_empty() => {}
+                None => return Err("a broker left out a partition; try again".into()),
             }
         }
         Ok(())

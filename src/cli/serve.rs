@@ -18,6 +18,7 @@ use super::{config, logging};
 use crate::boot::directories::Progress;
 use crate::boot::startup::{self, Running};
 use crate::config::broker::BrokerConfig;
+use crate::config::environment::dialect::ALONE;
 
 /// A broker with an embedded ZooKeeper, for development.
 #[derive(Debug, Args)]
@@ -57,18 +58,12 @@ impl Dev {
     /// Runs until a signal.
     pub fn run(self) -> Result<(), String> {
         logging::start();
-        let defaults = [
-            ("broker.id", "1".to_owned()),
+        let mut defaults = vec![
             ("zookeeper.connect", format!("127.0.0.1:{}", self.zookeeper_port)),
             ("listeners", format!("PLAINTEXT://127.0.0.1:{}", self.port)),
             ("log.dirs", self.data.join("logs").to_string_lossy().into_owned()),
-            ("offsets.topic.replication.factor", "1".to_owned()),
-            ("transaction.state.log.replication.factor", "1".to_owned()),
-            ("transaction.state.log.min.isr", "1".to_owned()),
-            ("group.initial.rebalance.delay.ms", "0".to_owned()),
-            // After a kill, the next start waits for the old session to end.
-            ("zookeeper.session.timeout.ms", "4000".to_owned()),
         ];
+        defaults.extend(ALONE.iter().map(|(key, value)| (*key, (*value).to_owned())));
         let (config, warnings) = config::load(None, &self.overrides, &defaults)?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let zookeeper = SocketAddr::from((Ipv4Addr::LOCALHOST, self.zookeeper_port));

@@ -5,11 +5,12 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::admin::{self, resource, source};
+use super::admin::{self, resource};
 use super::connect::{self, Bootstrap, Client, Patience};
 use super::explain::explain;
 use super::offsets;
 use super::output::{Output, count, list, print, table};
+use crate::config::layers::Source;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::create_partitions::CreatePartitionsTopic;
 use crate::protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
@@ -187,7 +188,7 @@ fn to_json(topic: &MetadataResponseTopic, configs: &[(String, String)]) -> Value
 async fn configs(client: &mut Client, name: &str) -> Result<Vec<(String, String)>, String> {
     let configs = admin::describe_configs(client, resource::TOPIC, name, false).await;
     let configs = configs.map_err(|trouble| trouble.explain(&format!("configuration of topic {name}")))?;
-    let own = configs.into_iter().filter(|config| config.config_source == source::TOPIC);
+    let own = configs.into_iter().filter(|config| config.config_source == Source::Topic as i8);
     let mut set: Vec<(String, String)> =
         own.map(|config| (config.name, config.value.unwrap_or_default())).collect();
     set.sort();

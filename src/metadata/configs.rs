@@ -1,7 +1,7 @@
 //! Every configuration in force on this broker: its own layers, and what each topic sets.
 //!
-//! Filled from `/config` at start, with a topic's first log here, and by change notifications; read by appends (through shared [`LogConfig`]s),
-//! DescribeConfigs and topic creation. Knows nothing of ZooKeeper.
+//! Filled from `/config` at start, with a topic's first log here, and by change notifications; read by appends (through
+//! shared [`LogConfig`]s), DescribeConfigs and topic creation. Knows nothing of ZooKeeper.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -96,6 +96,11 @@ impl ConfigCache {
     /// The log settings in force for a topic.
     pub fn log_config(&self, topic: &str) -> Arc<LogConfig> {
         self.read(|inner| inner.resolved.get(topic).unwrap_or(&inner.plain).clone())
+    }
+
+    /// The same for topics that set nothing.
+    pub fn plain(&self) -> Arc<LogConfig> {
+        self.read(|inner| inner.plain.clone())
     }
 
     /// Takes a topic's overrides into force; none when it has none any more.

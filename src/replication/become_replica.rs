@@ -26,16 +26,12 @@ pub struct Became {
     pub taken: Option<Taken>,
 }
 
-/// A role in a leader's term.
+/// A role.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Taken {
     /// What this broker is now.
     pub role: Role,
-    /// Who leads, -1 = nobody.
-    pub leader: i32,
-    /// In which term.
-    pub leader_epoch: i32,
-    /// Since which term it has had this role.
+    /// Since which term.
     pub since: i32,
 }
 
@@ -61,6 +57,12 @@ enum Change {
 const NEW_AT_ONCE: usize = 8;
 const EPOCH_DURING_DELETE: i32 = -2;
 const NO_EPOCH: i32 = -1;
+
+impl Leadership {
+    fn taken(&self) -> Taken {
+        Taken { role: self.role, since: self.since }
+    }
+}
 
 impl ReplicaManager {
     /// Applies the partitions of one LeaderAndIsr, in order.
@@ -97,22 +99,8 @@ impl ReplicaManager {
             tp: tp.clone(),
             topic_id,
             code: changed.err().unwrap_or(ErrorCode::None),
-            taken: changed.is_ok().then(|| self.taken(tp, asked)),
+            taken: changed.ok(),
         }
-    }
-
-    fn taken(&self, tp: &TopicPartition, asked: &LeaderAndIsrPartitionState) -> Taken {
-        let since = self.partition(&tp.topic, tp.partition).and_then(|partition| partition.leads_since());
-        Taken {
-            role: self.role(asked),
-            leader: asked.leader,
-            leader_epoch: asked.leader_epoch,
-            since: since.unwrap_or(asked.leader_epoch),
-        }
-    }
-
-    fn role(&self, asked: &LeaderAndIsrPartitionState) -> Role {
-        if asked.leader == self.broker_id { Role::Leader } else { Role::Follower }
     }
 
     fn take_first_role(
@@ -120,17 +108,19 @@ impl ReplicaManager {
         tp: &TopicPartition,
         topic_id: Uuid,
         asked: &LeaderAndIsrPartitionState,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<Taken, ErrorCode> {
         let log = self.open_log(tp, topic_id, asked.is_new)?;
-        let state = State { leadership: self.leadership(asked), topic_id, log: Some(log), isr: None };
+        let leadership = self.leadership(asked);
+        let taken = leadership.taken();
+        let state = State { leadership, topic_id, log: Some(log), isr: None };
         let partition = Partition::new(tp.clone(), self.context.clone(), state);
         begin_role(&mut partition.lock(), &self.context, None)?;
         self.insert(partition);
-        Ok(())
+        Ok(taken)
     }
 
     fn leadership(&self, asked: &LeaderAndIsrPartitionState) -> Leadership {
-        let role = self.role(asked);
+        let role = if asked.leader == self.broker_id { Role::Leader } else { Role::Follower };
         Leadership {
             role,
             leader: asked.leader,
@@ -201,22 +191,24 @@ impl ReplicaManager {
         partition: &Partition,
         topic_id: Uuid,
         mut leadership: Leadership,
-    ) -> Result<(), ErrorCode> {
-        {
+    ) -> Result<Taken, ErrorCode> {
+        let taken = {
             let mut state = partition.lock();
             let led = state.leadership.role == Role::Leader;
             if state.leadership.role == leadership.role {
                 leadership.since = state.leadership.since;
             }
+            let taken = leadership.taken();
             let before = state.isr.take().filter(|_| led);
             state.leadership = leadership;
             if state.topic_id.is_zero() {
                 state.topic_id = topic_id;
             }
             begin_role(&mut state, &self.context, before.as_ref())?;
-        }
+            taken
+        };
         partition.touch();
-        Ok(())
+        Ok(taken)
     }
 
     /// Applies the partitions of one StopReplica.

@@ -127,7 +127,8 @@ fn a_cluster_goes_up_loses_a_broker_and_comes_down() {
     cluster.up().text();
     assert_eq!(cluster.parts(), first, "nothing is started twice");
 
-    cluster.run(&["kill", "2"]).text();
+    let killed = cluster.run(&["kill", "2"]).text();
+    assert!(killed.contains("scripts/cluster start 2 --data "), "{killed}");
     let after = cluster.parts();
     assert_eq!(after["broker-2"], ("down".into(), None));
     assert_eq!(after["broker-1"], first["broker-1"]);
@@ -145,6 +146,35 @@ fn a_cluster_goes_up_loses_a_broker_and_comes_down() {
     assert!(down.values().all(|part| *part == ("down".into(), None)), "{down:?}");
     let gone = first.values().filter_map(|(_, pid)| *pid).all(|pid| !runs(pid));
     assert!(gone, "{first:?}");
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_a_sentence_and_nothing_is_started() {
+    let error = script("package", &["--bogus"]);
+    assert_eq!(error.code, Some(2), "{}", error.out);
+    assert!(error.err.contains("--bogus is not understood"), "{}", error.err);
+    assert!(script("package", &["--help"]).text().contains("OTTLA_BIN"));
+    if lacks("python3") {
+        return;
+    }
+    let cluster = Cluster::new();
+    let data = cluster.folder.path().join("data");
+    let up = || {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/cluster");
+        let mut command = Command::new(path);
+        command.args(["up", "--zookeeper", "embedded", "--data"]).arg(&data).env("OTTLA_BIN", "/no/such");
+        run(&mut command).failure()
+    };
+    assert!(up().starts_with("cluster: there is no binary at /no/such"));
+    assert!(!data.exists(), "nothing was begun");
+    fs::write(&data, "a file").expect("written");
+    for action in ["up", "status", "down"] {
+        let error = cluster.run(&[action]).failure();
+        assert!(
+            error.starts_with("cluster: ") && error.contains("--data names another"),
+            "{action}: {error}"
+        );
+    }
 }
 
 /// Whether a process of this binary has this id.

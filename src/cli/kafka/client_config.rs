@@ -12,19 +12,16 @@ pub type Properties = BTreeMap<String, String>;
 
 /// The settings of a property file, and over them those of `key=value` texts; none that cannot be had.
 pub fn read(file: Option<&str>, pairs: &[&str]) -> Result<Properties, String> {
-    let mut properties = match file {
-        Some(path) => load(path)?,
-        None => Properties::new(),
-    };
+    let mut properties = load(file)?;
     properties.extend(key_values(pairs));
     let all: Vec<(String, String)> = properties.clone().into_iter().collect();
     settings::Settings::of(&all, "")?;
     Ok(properties)
 }
 
-/// A property file.
-pub fn load(path: &str) -> Result<Properties, String> {
-    let pairs = settings::properties(path)?;
+/// A property file, if one is named.
+pub fn load(file: Option<&str>) -> Result<Properties, String> {
+    let pairs = file.map(settings::properties).transpose()?.unwrap_or_default();
     Ok(pairs.into_iter().map(|(key, value)| (key, value.trim().to_owned())).collect())
 }
 

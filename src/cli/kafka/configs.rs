@@ -4,7 +4,7 @@
 //! Output, errors and exit codes are `ConfigCommand`'s of Kafka 3.9. Brokers are changed key by key, where Kafka's tool
 //! sends their whole configuration: sensitive keys need not be given anew.
 
-use super::super::admin::{self, Change, resource, source};
+use super::super::admin::{self, Change, resource};
 use super::super::connect::{self, Client};
 use super::super::output::exactly as say;
 use super::configs_entities::{Entities, check};
@@ -15,43 +15,38 @@ use super::errors::Failure;
 use super::options::Options;
 use super::settings::{Settings, properties};
 use crate::admin::validation::validate_topic_name;
+use crate::config::layers::Source;
 use crate::protocol::messages::describe_configs::DescribeConfigsResourceResult;
 
 const PURPOSE: &str = "This tool helps to manipulate and describe entity config for a topic, client, user, broker, ip \
                        or client-metrics";
+
+/// Source of what is set on a subscription to client metrics (`ConfigSource.DYNAMIC_CLIENT_METRICS_CONFIG`).
+const CLIENT_METRICS_SOURCE: i8 = 7;
 
 /// Runs the tool.
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let Some(options) = Options::parse(PURPOSE, OPTIONS, arguments)? else { return Ok(()) };
     check(&options)?;
     let entities = Entities::of(&options)?;
-    let done = match options.value("zookeeper")? {
-        Some(servers) => {
-            say("Warning: --zookeeper is deprecated and will be removed in a future version of Kafka.")?;
-            say("Use --bootstrap-server instead to specify a broker to connect to.")?;
-            zookeeper::run(&options, &entities, servers)?
-        }
-        None => {
-            let settings = Settings::load(options.value("command-config")?, "kafka-configs")?;
-            let mut done = Ok(());
-            connect::run(async {
-                done = with_brokers(&options, &entities, &settings).await;
-                Ok(())
-            })?;
-            done
-        }
-    };
-    done.map_err(|failure| match failure.class.as_str() {
-        "java.lang.IllegalArgumentException" => failure.message,
-        _ => format!(
-            "Error while executing config command with args '{}'\njava.util.concurrent.ExecutionException: {}",
-            arguments.join(" "),
-            failure.thrown()
-        ),
+    connect::run(async {
+        let done = match options.value("zookeeper")? {
+            Some(servers) => zookeeper::run(&options, &entities, servers).await,
+            None => with_brokers(&options, &entities).await,
+        };
+        done.map_err(|failure| match failure.class.as_str() {
+            "java.lang.IllegalArgumentException" => failure.message,
+            _ => format!(
+                "Error while executing config command with args '{}'\njava.util.concurrent.ExecutionException: {}",
+                arguments.join(" "),
+                failure.thrown()
+            ),
+        })
     })
 }
 
-async fn with_brokers(options: &Options, entities: &Entities, settings: &Settings) -> Result<(), Failure> {
+async fn with_brokers(options: &Options, entities: &Entities) -> Result<(), Failure> {
+    let settings = Settings::load(options.value("command-config")?, "kafka-configs")?;
     let alter = options.has("alter");
     if alter && entities.kinds.len() != entities.names.len() {
         return Err(Failure::argument("An entity name must be specified for every entity type"));
@@ -156,10 +151,10 @@ pub fn to_delete(options: &Options) -> Vec<String> {
 /// The resource type of an entity type, and the source of what is set on it while brokers run.
 fn resource_of(kind: &str, name: &str) -> (i8, Option<i8>) {
     match kind {
-        "topics" => (resource::TOPIC, Some(source::TOPIC)),
-        "brokers" if name.is_empty() => (resource::BROKER, Some(source::ALL_BROKERS)),
-        "brokers" => (resource::BROKER, Some(source::BROKER)),
-        "client-metrics" => (resource::CLIENT_METRICS, Some(source::CLIENT_METRICS)),
+        "topics" => (resource::TOPIC, Some(Source::Topic as i8)),
+        "brokers" if name.is_empty() => (resource::BROKER, Some(Source::Cluster as i8)),
+        "brokers" => (resource::BROKER, Some(Source::Broker as i8)),
+        "client-metrics" => (resource::CLIENT_METRICS, Some(CLIENT_METRICS_SOURCE)),
         _ => (resource::BROKER_LOGGER, None),
     }
 }

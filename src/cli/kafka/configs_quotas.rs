@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::admin::outcome;
 use super::super::connect::Client;
 use super::super::output::exactly as say;
 use super::configs_entities::Entities;
@@ -29,10 +30,6 @@ fn wire(kind: &str) -> &'static str {
         "clients" => "client-id",
         _ => "ip",
     }
-}
-
-fn check(code: i16, told: Option<String>) -> Result<(), Failure> {
-    if code == 0 { Ok(()) } else { Err(Failure::of(code, told)) }
 }
 
 /// Sets and takes away quotas.
@@ -65,7 +62,7 @@ pub async fn alter(
     let entries = vec![EntryData { entity, ops, ..Default::default() }];
     let request = AlterClientQuotasRequest { entries, ..Default::default() };
     let answer = client.any(i16::MAX, &request).await.map_err(Failure::timed_out)?;
-    answer.entries.into_iter().try_for_each(|entry| check(entry.error_code, entry.error_message))
+    Ok(answer.entries.into_iter().try_for_each(|entry| outcome(entry.error_code, entry.error_message))?)
 }
 
 /// Which keys may be changed on which kinds.
@@ -122,7 +119,7 @@ async fn found(client: &mut Client, entities: &Entities) -> Result<Vec<Found>, F
     let components = entities.kinds.iter().enumerate().map(component).collect();
     let request = DescribeClientQuotasRequest { components, strict: true, ..Default::default() };
     let answer = client.any(i16::MAX, &request).await.map_err(Failure::timed_out)?;
-    check(answer.error_code, answer.error_message)?;
+    outcome(answer.error_code, answer.error_message)?;
     Ok(answer.entries.unwrap_or_default())
 }
 
@@ -161,13 +158,13 @@ async fn describe_credentials(client: &mut Client, users: &[String]) -> Result<(
         ..Default::default()
     };
     let answer = client.any(i16::MAX, &request).await.map_err(Failure::timed_out)?;
-    check(answer.error_code, answer.error_message)?;
+    outcome(answer.error_code, answer.error_message)?;
     for user in answer.results {
         // A user without credentials is an error of its own, which Kafka's tool leaves out.
         if user.error_code == ErrorCode::ResourceNotFound.code() {
             continue;
         }
-        check(user.error_code, user.error_message)?;
+        outcome(user.error_code, user.error_message)?;
         let infos = user.credential_infos.iter().map(|info| {
             let mechanism = usize::try_from(info.mechanism).ok().and_then(|index| MECHANISMS.get(index));
             format!("{}=iterations={}", mechanism.unwrap_or(&MECHANISMS[0]), info.iterations)

@@ -9,12 +9,12 @@ use ottla_zk::kafka::{self, brokers, configs};
 use ottla_zk::store::{Options as StoreOptions, Remote, Store};
 use ottla_zk::znode::config::{ConfigEntity, ConfigNode};
 
-use super::super::connect;
 use super::super::output::exactly as say;
 use super::configs::{to_add, to_delete};
 use super::configs_entities::Entities;
 use super::errors::Failure;
 use super::options::Options;
+use crate::admin::configs::listener_key;
 use crate::config::keys::{Kind, broker_key};
 use crate::config::layers::check_dynamic;
 
@@ -22,21 +22,19 @@ use crate::config::layers::check_dynamic;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the tool on the ensemble at `servers`, `HOST:PORT,../CHROOT`.
-pub fn run(options: &Options, entities: &Entities, servers: &str) -> Result<Result<(), Failure>, String> {
+pub async fn run(options: &Options, entities: &Entities, servers: &str) -> Result<(), Failure> {
+    say("Warning: --zookeeper is deprecated and will be removed in a future version of Kafka.")?;
+    say("Use --bootstrap-server instead to specify a broker to connect to.")?;
     let entity = entity(entities)?;
-    let mut done = Ok(());
-    connect::run(async {
-        let mut at = StoreOptions::new(servers);
-        at.connection_timeout = PATIENCE;
-        let store = Remote::connect(at).await.map_err(|error| error.to_string())?;
-        done = match options.has("alter") {
-            true => alter(&store, options, &entity).await,
-            false => describe(&store, entities, entity).await,
-        };
-        store.close(Duration::from_secs(1)).await;
-        Ok(())
-    })?;
-    Ok(done)
+    let mut at = StoreOptions::new(servers);
+    at.connection_timeout = PATIENCE;
+    let store = Remote::connect(at).await.map_err(|error| error.to_string())?;
+    let done = match options.has("alter") {
+        true => alter(&store, options, &entity).await,
+        false => describe(&store, entities, entity).await,
+    };
+    store.close(Duration::from_secs(1)).await;
+    done
 }
 
 /// The entity that is named; `None` for all of its kind.
@@ -132,10 +130,7 @@ async fn alter(store: &Remote, options: &Options, entity: &Option<ConfigEntity>)
 }
 
 fn check(key: &str, value: &str, per_broker: bool) -> Result<(), String> {
-    let base = key
-        .strip_prefix("listener.name.")
-        .and_then(|rest| rest.split_once('.'))
-        .map_or(key, |(_, base)| base);
+    let base = listener_key(key).unwrap_or(key);
     let is_password = broker_key(base).is_some_and(|key| key.kind == Kind::Password);
     if key.starts_with("password.encoder.") || is_password || base.ends_with("sasl.jaas.config") {
         return Err(format!(

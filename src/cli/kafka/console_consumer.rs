@@ -300,10 +300,7 @@ struct Shown {
 
 impl Shown {
     fn new(options: &Options) -> Result<Shown, String> {
-        let mut settings = match options.value("formatter-config")? {
-            Some(path) => client_config::load(path)?,
-            None => Properties::new(),
-        };
+        let mut settings = client_config::load(options.value("formatter-config")?)?;
         for (option, key) in
             [("key-deserializer", "key.deserializer"), ("value-deserializer", "value.deserializer")]
         {

@@ -40,13 +40,8 @@ const KNOWN: [&str; 13] = [
     "value.serializer",
 ];
 /// Options without effect on what is written; a note says so.
-const WITHOUT_EFFECT: [&str; 5] = [
-    "max-memory-bytes",
-    "max-partition-memory-bytes",
-    "message-send-max-retries",
-    "metadata-expiry-ms",
-    "socket-buffer-size",
-];
+const WITHOUT_EFFECT: [&str; 4] =
+    ["max-memory-bytes", "message-send-max-retries", "metadata-expiry-ms", "socket-buffer-size"];
 const MAX_BLOCK: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -143,10 +138,7 @@ impl Job {
         let settings =
             client_config::read(options.value("producer.config")?, &options.values("producer-property"))?;
         note_what_has_no_effect(options, &settings)?;
-        let mut reader = match options.value("reader-config")? {
-            Some(path) => client_config::load(path)?,
-            None => Properties::new(),
-        };
+        let mut reader = client_config::load(options.value("reader-config")?)?;
         reader.extend(client_config::key_values(&options.values("property")));
         let timeout = millis(options, "request-timeout-ms", &settings, "request.timeout.ms")?;
         let how = How {
@@ -299,8 +291,8 @@ fn compression(options: &Options, settings: &Properties) -> Result<Compression, 
 /// Bytes after which a batch is sent, if the user says so.
 fn batch_size(options: &Options, settings: &Properties) -> Result<Option<usize>, String> {
     let given = options.number::<i32>("max-partition-memory-bytes")?.or(options.number("batch-size")?);
-    let set = settings.get("batch.size").and_then(|text| text.trim().parse().ok());
-    Ok(given.or(set).map(|size| usize::try_from(size).unwrap_or(0)))
+    let set = number(settings, "batch.size")?;
+    Ok(given.map(i64::from).or(set).map(|size| usize::try_from(size).unwrap_or(0)))
 }
 
 fn millis(
@@ -309,9 +301,17 @@ fn millis(
     settings: &Properties,
     key: &str,
 ) -> Result<Option<Duration>, String> {
-    let set = settings.get(key).and_then(|text| text.trim().parse::<i64>().ok());
-    let given = options.number::<i64>(option)?.or(set);
+    let given = options.number::<i64>(option)?.or(number(settings, key)?);
     Ok(given.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))))
+}
+
+/// A setting that is a number.
+fn number(settings: &Properties, key: &str) -> Result<Option<i64>, String> {
+    let parse = |text: &String| {
+        let wrong = || format!("{EXCEPTION}Invalid value {text} for configuration {key}: Not a number");
+        text.trim().parse::<i64>().map_err(|_| wrong())
+    };
+    settings.get(key).map(parse).transpose()
 }
 
 /// Checks what changes nothing, and says that it does not.

@@ -11,11 +11,9 @@ use super::options::{Options, Spec, flag, perhaps, value};
 use super::settings::Settings;
 use super::{groups_described, groups_reset};
 use crate::cli::connect::{self, Client};
-use crate::cli::explain::explain;
+use crate::cli::groups;
 use crate::cli::output::exactly;
-use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::list_groups::ListedGroup;
-use crate::protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse, ListGroupsRequest};
 
 const PURPOSE: &str = "This tool helps to list all consumer groups, describe a consumer group, delete consumer group \
                        info, or reset consumer group offsets.";
@@ -113,7 +111,6 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let mut settings = Settings::load(options.value("command-config")?, "adminclient-1")?;
     let timeout = options.number::<u64>("timeout")?;
     settings.patience = timeout.map_or(TIMEOUT, Duration::from_millis);
-    let reset = groups_reset::Target::new(&options);
     connect::run(async {
         let work = async {
             let servers = options.value("bootstrap-server")?.unwrap_or_default();
@@ -130,7 +127,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
                 }
                 "reset-offsets" => {
                     let groups = groups(&mut client, &options).await?;
-                    groups_reset::reset(&mut client, &options, reset?, groups).await
+                    groups_reset::reset(&mut client, &options, groups).await
                 }
                 _ => groups_reset::delete_offsets(&mut client, &options).await,
             }
@@ -226,18 +223,8 @@ async fn groups(client: &mut Client, options: &Options) -> Result<Vec<String>, S
 
 /// The groups of consumers, sorted.
 async fn listed(client: &mut Client) -> Result<Vec<ListedGroup>, String> {
-    let mut groups = Vec::new();
-    for broker in client.brokers() {
-        let answer = client.broker(broker, i16::MAX, &ListGroupsRequest::default()).await?;
-        // A broker that is still loading its groups answers with those it has.
-        if answer.error_code != 0 && answer.error_code != ErrorCode::CoordinatorLoadInProgress.code() {
-            return Err(explain(answer.error_code, None, &format!("groups of broker {broker}")));
-        }
-        groups.extend(answer.groups);
-    }
-    groups.retain(|group| group.protocol_type.is_empty() || group.protocol_type == "consumer");
-    groups.sort_by(|a, b| a.group_id.cmp(&b.group_id));
-    Ok(groups)
+    let all = groups::listed(client).await?.into_iter().map(|(group, _)| group);
+    Ok(all.filter(|group| group.protocol_type.is_empty() || group.protocol_type == "consumer").collect())
 }
 
 async fn list(client: &mut Client, options: &Options) -> Result<(), Stop> {
@@ -288,11 +275,7 @@ fn filter(text: Option<&str>, valid: &[&str], what: &str, plural: &str) -> Resul
 async fn delete(client: &mut Client, groups: Vec<String>) -> Result<(), Stop> {
     let (mut deleted, mut failed) = (Vec::new(), Vec::new());
     for group in groups {
-        let request = DeleteGroupsRequest { groups_names: vec![group.clone()], ..Default::default() };
-        let code =
-            |answer: &DeleteGroupsResponse| answer.results.first().map_or(0, |result| result.error_code);
-        let answer = client.group(&group, i16::MAX, &request, code).await?;
-        match code(&answer) {
+        match groups::delete_one(client, &group).await? {
             0 => deleted.push(group),
             code => failed.push((group, Failure::of(code, None))),
         }

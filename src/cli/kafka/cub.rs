@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::settings::{self, Settings};
+use super::settings::Settings;
 use crate::cli::connect::{self, Client, address};
 
 const USAGE: &str = "usage: cub kafka-ready [-b HOST:PORT,.. | -z HOST:PORT,..] [-c FILE] [-s PROTOCOL] BROKERS SECONDS\n       \
@@ -52,19 +52,16 @@ fn kafka_ready(arguments: &[String]) -> Result<(), String> {
         }
     }
     let [brokers, seconds] = numbers[..] else { return Err(USAGE.to_owned()) };
-    let (Ok(wanted), Ok(seconds)) = (brokers.parse::<usize>(), seconds.parse::<u64>()) else {
+    let (Ok(wanted), Ok(seconds)) = (brokers.parse::<usize>(), seconds.parse::<u32>()) else {
         return Err(USAGE.to_owned());
     };
     let servers = servers.ok_or(USAGE)?;
-    if let Some(path) = config {
-        let pairs = settings::properties(path)?;
-        Settings::of(&pairs, "cub").map_err(|why| format!("{path}: {why}"))?;
-    }
+    Settings::load(config.map(String::as_str), "cub")?;
     for server in servers.split(',') {
         address(server)?;
     }
     connect::run(async {
-        let until = Instant::now() + Duration::from_secs(seconds);
+        let until = Instant::now() + Duration::from_secs(seconds.into());
         loop {
             let why = match Client::open(servers, "cub", Duration::ZERO).await {
                 Ok(client) if client.brokers().len() >= wanted => return Ok(()),
@@ -85,12 +82,12 @@ fn kafka_ready(arguments: &[String]) -> Result<(), String> {
 
 fn zk_ready(arguments: &[String]) -> Result<(), String> {
     let [servers, seconds] = arguments else { return Err(USAGE.to_owned()) };
-    let seconds: u64 = seconds.parse().map_err(|_| USAGE)?;
+    let seconds: u32 = seconds.parse().map_err(|_| USAGE)?;
     // A chroot is no server.
     let servers = servers.split_once('/').map_or(servers.as_str(), |(servers, _)| servers);
     let places = servers.split(',').map(address).collect::<Result<Vec<_>, String>>()?;
     connect::run(async {
-        let until = Instant::now() + Duration::from_secs(seconds);
+        let until = Instant::now() + Duration::from_secs(seconds.into());
         loop {
             for place in &places {
                 for word in WORDS {

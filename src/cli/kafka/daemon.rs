@@ -4,6 +4,7 @@
 //! Unlike those, who asks is told when the new process ends at once. Source: `bin/kafka-run-class.sh`.
 
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 const WATCHED: Duration = Duration::from_millis(250);
 /// How much of its output is shown when it ended.
 const SHOWN_LINES: usize = 20;
+/// How much of it is read for that.
+const READ_MAX: u64 = 1 << 20;
 
 /// Starts this binary under the name that it was called by, with these arguments.
 pub fn start(arguments: &[String], service: &str) -> Result<(), String> {
@@ -25,7 +28,7 @@ pub fn start(arguments: &[String], service: &str) -> Result<(), String> {
     std::fs::create_dir_all(&folder).map_err(wrong)?;
     // Added to what is there: it may be all that tells why the last one ended, or another may be writing.
     let out = File::options().create(true).append(true).open(&file).map_err(wrong)?;
-    let before = out.metadata().map_err(wrong)?.len() as usize;
+    let before = out.metadata().map_err(wrong)?.len();
     let err = out.try_clone().map_err(wrong)?;
     let binary = std::env::current_exe().map_err(|error| format!("cannot find this binary: {error}"))?;
     let mut child = Command::new(binary)
@@ -39,12 +42,21 @@ pub fn start(arguments: &[String], service: &str) -> Result<(), String> {
         .spawn()
         .map_err(|error| format!("cannot start {}: {error}", called.display()))?;
     ended(&mut child).map_or(Ok(()), |how| {
-        let bytes = std::fs::read(&file).unwrap_or_default();
-        let text = String::from_utf8_lossy(bytes.get(before..).unwrap_or_default());
+        let bytes = written_since(before, &file).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().collect();
         let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
         Err(format!("it ended at once ({how}); the end of {}:\n{}", file.display(), last.join("\n")))
     })
+}
+
+/// What a file holds from this place on, within bounds.
+fn written_since(place: u64, file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(file)?;
+    file.seek(SeekFrom::Start(place))?;
+    let mut bytes = Vec::new();
+    file.take(READ_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// How a child ended that did not last; `None` if it runs.

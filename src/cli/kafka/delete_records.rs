@@ -11,7 +11,7 @@ use super::options::{Options, Spec, value};
 use super::settings::{self, Settings};
 use crate::cli::connect::{self, BROKER_LIMIT_MS, Client, Patience};
 use crate::cli::explain::passes;
-use crate::cli::offsets::Place;
+use crate::cli::offsets::{Place, known_leaders};
 use crate::cli::output::exactly;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::DeleteRecordsRequest;
@@ -100,11 +100,7 @@ async fn delete(client: &mut Client, offsets: &BTreeMap<Place, i64>) -> Result<R
     topics.dedup();
     loop {
         let (mut by_leader, mut open) = (BTreeMap::<i32, Vec<(&Place, i64)>>::new(), Results::new());
-        let mut leaders = BTreeMap::new();
-        for topic in client.metadata(Some(&topics)).await?.topics {
-            let name = topic.name.unwrap_or_default();
-            leaders.extend(topic.partitions.iter().map(|p| ((name.clone(), p.partition_index), p.leader_id)));
-        }
+        let leaders = known_leaders(client, &topics).await?;
         for (place, offset) in offsets {
             if results.contains_key(place) {
                 continue;

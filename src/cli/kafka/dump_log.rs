@@ -3,7 +3,7 @@
 //! A segment is read batch by batch, so memory is bounded by the largest batch. Source: `DumpLogSegments`.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Stdout, Write};
+use std::io::{BufReader, BufWriter, Read, Seek, Stdout, Write};
 use std::path::Path;
 
 use super::dump_index;
@@ -147,7 +147,8 @@ pub struct Batches {
 impl Batches {
     /// Opens a segment.
     pub fn open(path: &Path) -> Result<Batches, String> {
-        let failed = |error: std::io::Error| format!("cannot be read: {error}; check the path");
+        let failed =
+            |error: std::io::Error| format!("{} cannot be read: {error}; check the path", path.display());
         let file = File::open(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         Ok(Batches {
@@ -158,11 +159,12 @@ impl Batches {
         })
     }
 
-    /// Goes on at `position`.
+    /// Goes on at `position`; what is read ahead is kept.
     pub fn seek(&mut self, position: u64) -> Result<(), String> {
         self.position = position;
-        let moved = self.file.seek(SeekFrom::Start(position));
-        moved.map(drop).map_err(|error| format!("cannot be read: {error}; check the disk"))
+        let at = self.file.stream_position();
+        let moved = at.and_then(|at| self.file.seek_relative(position as i64 - at as i64));
+        moved.map_err(|error| format!("cannot be read: {error}; check the disk"))
     }
 
     /// The next whole batch and where it begins; `None` at the end, and where no batch can be read.

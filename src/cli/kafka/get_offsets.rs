@@ -42,9 +42,6 @@ const SPECS: &[Spec] = &[
 
 /// Runs the tool.
 pub fn run(arguments: &[String]) -> Result<(), String> {
-    if arguments.is_empty() {
-        return Options::parse(PURPOSE, SPECS, arguments).map(drop);
-    }
     let occurred = |error: String| format!("Error occurred: {error}");
     // What is given must be understood before help is; other errors come above the usage.
     let options = match Options::parse(PURPOSE, SPECS, arguments) {
@@ -154,7 +151,7 @@ impl Query {
             return Err("Could not match any topic-partitions with the specified filters".into());
         }
         // As Kafka's tool sorts them: by the text of both.
-        places.sort_by_key(|(topic, partition)| format!("{topic}-{partition}"));
+        places.sort_by_cached_key(|(topic, partition)| format!("{topic}-{partition}"));
         let mut found = offsets::at(&mut client, &places, self.timestamp, false).await?;
         for place in places {
             match found.remove(&place) {

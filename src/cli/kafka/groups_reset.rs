@@ -23,7 +23,7 @@ const FILE_MAX: u64 = 64 << 20;
 
 /// Where offsets are to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+enum Target {
     /// This offset.
     Offset(i64),
     /// An end.
@@ -42,7 +42,7 @@ pub enum Target {
 
 impl Target {
     /// What the options say.
-    pub fn new(options: &Options) -> Result<Target, Stop> {
+    fn new(options: &Options) -> Result<Target, Stop> {
         if let Some(offset) = options.number("to-offset")? {
             return Ok(Target::Offset(offset));
         }
@@ -94,12 +94,8 @@ fn plan(text: &str, groups: &[&str]) -> Result<BTreeMap<String, BTreeMap<Place, 
 type Offsets = BTreeMap<Place, i64>;
 
 /// Resets groups, one after the other, and prints what they have then.
-pub async fn reset(
-    client: &mut Client,
-    options: &Options,
-    target: Target,
-    groups: Vec<String>,
-) -> Result<(), Stop> {
+pub async fn reset(client: &mut Client, options: &Options, groups: Vec<String>) -> Result<(), Stop> {
+    let target = Target::new(options)?;
     let mut results: BTreeMap<String, Offsets> = BTreeMap::new();
     for group in &groups {
         let state = groups::state(client, group).await?.group_state;
@@ -122,8 +118,10 @@ pub async fn reset(
         }
         results.insert(group.clone(), new);
     }
-    let print = if options.has("export") { export } else { table };
-    Ok(print(&results, groups.len() == 1 && !options.has("all-groups"))?)
+    Ok(match options.has("export") {
+        true => export(&results, groups.len() == 1 && !options.has("all-groups")),
+        false => table(&results),
+    }?)
 }
 
 fn export(results: &BTreeMap<String, Offsets>, is_one: bool) -> Result<(), String> {
@@ -137,7 +135,7 @@ fn export(results: &BTreeMap<String, Offsets>, is_one: bool) -> Result<(), Strin
     exactly(&text)
 }
 
-fn table(results: &BTreeMap<String, Offsets>, _: bool) -> Result<(), String> {
+fn table(results: &BTreeMap<String, Offsets>) -> Result<(), String> {
     if results.is_empty() {
         return Ok(());
     }

@@ -12,8 +12,9 @@ use super::super::offsets::Place;
 use super::super::output::exactly as say;
 use super::errors::Failure;
 use super::options::{Options, Spec, flag, value};
+use super::reassign::named;
 use super::settings::{Settings, read};
-use super::topics::{duplicates, join};
+use super::topics::duplicates;
 use crate::protocol::error_code::ErrorCode;
 
 const PURPOSE: &str = "This tool attempts to elect a new leader for a set of topic partitions. The type of elections \
@@ -150,10 +151,6 @@ fn parse(text: &[u8]) -> Result<Vec<Place>, String> {
     Ok(places)
 }
 
-fn named((topic, index): &Place) -> String {
-    format!("{topic}-{index}")
-}
-
 /// Prints what came of it; a partition that could not be served is an error.
 fn tell(kind: &str, outcomes: BTreeMap<Place, Result<(), admin::Trouble>>) -> Result<(), String> {
     let not_needed = ErrorCode::ElectionNotNeeded.code();
@@ -166,11 +163,11 @@ fn tell(kind: &str, outcomes: BTreeMap<Place, Result<(), admin::Trouble>>) -> Re
         }
     }
     if !elected.is_empty() {
-        let places = join(&elected, ", ");
+        let places = elected.join(", ");
         say(&format!("Successfully completed leader election ({kind}) for partitions {places}"))?;
     }
     if !needless.is_empty() {
-        say(&format!("Valid replica already elected for partitions {}", join(&needless, ", ")))?;
+        say(&format!("Valid replica already elected for partitions {}", needless.join(", ")))?;
     }
     for (place, failure) in &failed {
         let thrown = failure.thrown();

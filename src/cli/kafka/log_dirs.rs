@@ -7,11 +7,10 @@ use std::collections::BTreeSet;
 
 use super::super::admin;
 use super::super::connect;
-use super::super::output::exactly as say;
+use super::super::output::{exactly as say, list};
 use super::errors::Failure;
 use super::options::{Options, Spec, flag, value};
 use super::settings::Settings;
-use super::topics::join;
 use crate::protocol::messages::describe_log_dirs::DescribeLogDirsResult;
 
 const PURPOSE: &str = "This tool helps to query log directory usage on the specified brokers.";
@@ -64,8 +63,8 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         if !strangers.is_empty() {
             return Err(format!(
                 "ERROR: The given brokers do not exist from --broker-list: {}. Current existent brokers: {}",
-                join(&strangers, ","),
-                join(&Vec::from_iter(live), ",")
+                list(&strangers),
+                list(&Vec::from_iter(live))
             ));
         }
         let brokers = Vec::from_iter(if asked.is_empty() { live } else { asked });
@@ -77,7 +76,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
             let dirs: Vec<String> = dirs.iter().map(|dir| json_of(dir, &topics)).collect();
             described.push(format!(r#"{{"broker":{broker},"logDirs":[{}]}}"#, dirs.join(",")));
         }
-        say(&format!("Received log directory information from brokers {}", join(&brokers, ",")))?;
+        say(&format!("Received log directory information from brokers {}", list(&brokers)))?;
         say(&format!(r#"{{"brokers":[{}],"version":1}}"#, described.join(",")))
     })
 }

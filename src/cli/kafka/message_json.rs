@@ -92,7 +92,7 @@ fn write(out: &mut String, kind: &Kind, value: &Value, decodes: bool) {
                     out.push(',');
                 }
                 out.push_str(&format!("\"{name}\":"));
-                match decoded(&name, value).filter(|_| decodes) {
+                match decodes.then(|| decoded(&name, value)).flatten() {
                     Some(text) => out.push_str(&text),
                     None => write(out, &field.kind, value, decodes),
                 }

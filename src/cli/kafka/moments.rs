@@ -51,8 +51,11 @@ fn zone_minutes(text: &str) -> Option<i64> {
     if text == "Z" {
         return Some(0);
     }
-    let sign = if text.starts_with('-') { -1 } else { 1 };
-    let digits = text.get(1..)?.replace(':', "");
+    let (sign, digits) = match text.split_at_checked(1)? {
+        ("+", digits) => (1, digits.replace(':', "")),
+        ("-", digits) => (-1, digits.replace(':', "")),
+        _ => return None,
+    };
     if !is_digits(&digits) || ![2, 4].contains(&digits.len()) {
         return None;
     }
@@ -114,6 +117,7 @@ mod tests {
             "2020-13-01T00:00:00.000",
             "2020-01-01T00:00",
             "2020-01-01T00:00:00.000+1",
+            "2020-01-01T00:00:00.000Z12",
         ] {
             assert!(datetime(wrong).unwrap_err().contains("Unparseable"), "{wrong}");
         }

@@ -18,6 +18,7 @@ const USAGE: &str = "usage: kafka.Kafka start --config FILE [--override property
 const FOR_JAVA: &[&str] = &["-D", "-X", "-agentlib:", "-agentpath:", "-javaagent:", "-verbose:", "-server"];
 /// The file that is set up.
 const FILE: &str = "server.properties";
+
 /// Runs a broker until a signal, or sets its configuration up.
 pub fn run(arguments: &[String]) -> Result<(), String> {
     match arguments.first().map(String::as_str) {

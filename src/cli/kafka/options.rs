@@ -1,8 +1,8 @@
 //! Options as Kafka's tools read them: `--name value`, `--name=value`, `-name value`, repeated or not, `--` ends them.
 //!
-//! Whole names only: Kafka 3.9's tools take no abbreviations. A value is the next argument whatever it looks like, as
-//! there. Texts of errors are those of joptsimple and of `CommandLineUtils`; help is an error, for Kafka's tools print
-//! it on stderr and exit with 1. Knows nothing of any tool.
+//! Whole names only: Kafka 3.9's tools take no abbreviations. A value is the next argument whatever it looks like, and
+//! what has no name is passed over, as there. Texts of errors are those of joptsimple and of `CommandLineUtils`; help is
+//! an error, for Kafka's tools print it on stderr and exit with 1. Knows nothing of any tool.
 
 use std::str::FromStr;
 
@@ -60,7 +60,6 @@ const COMMON: [Spec; 2] =
 pub struct Options {
     specs: &'static [Spec],
     given: Vec<(&'static str, Option<String>)>,
-    rest: Vec<String>,
 }
 
 impl Options {
@@ -83,15 +82,13 @@ impl Options {
     }
 
     fn read(specs: &'static [Spec], arguments: &[String]) -> Result<Options, String> {
-        let mut options = Options { specs, given: Vec::new(), rest: Vec::new() };
+        let mut options = Options { specs, given: Vec::new() };
         let mut arguments = arguments.iter().peekable();
         while let Some(argument) = arguments.next() {
             if argument == "--" {
-                options.rest.extend(arguments.by_ref().cloned());
                 break;
             }
             if !looks_like_option(argument) {
-                options.rest.push(argument.clone());
                 continue;
             }
             let body = argument.strip_prefix("--").or(argument.strip_prefix('-')).unwrap_or(argument);
@@ -155,11 +152,6 @@ impl Options {
     /// What was given, in order.
     pub fn given(&self) -> impl Iterator<Item = (&'static str, Option<&str>)> {
         self.given.iter().map(|(name, value)| (*name, value.as_deref()))
-    }
-
-    /// What was given without a name.
-    pub fn rest(&self) -> &[String] {
-        &self.rest
     }
 
     /// All of `names` must be given.
@@ -256,13 +248,12 @@ mod tests {
 
     #[test]
     fn options_are_read_as_joptsimple_reads_them() {
-        let options = read("--topic=a --list more --topic b -partitions 3 -- --list").unwrap();
+        let options = read("--topic=a --list more --topic b -partitions 3 -- --state").unwrap();
         assert_eq!(options.values("topic"), ["a", "b"]);
         let twice = "Found multiple arguments for option topic, but you asked for only one";
         assert_eq!(options.value("topic"), Err(twice.to_owned()));
         assert_eq!(options.number::<i32>("partitions"), Ok(Some(3)));
         assert!(options.has("list") && !options.has("state"));
-        assert_eq!(options.rest(), ["more", "--list"]);
         // An empty attached value is none, and a value may look like an option.
         assert_eq!(read("--topic= --list").unwrap().value("topic"), Ok(Some("--list")));
         let options = read("--state --list --state Stable").unwrap();

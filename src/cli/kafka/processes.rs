@@ -1,7 +1,8 @@
 //! Which servers of this user run on this machine: found in `/proc` by the words that they were started with.
 //!
-//! Only servers of this binary are found, and only those started by Kafka's names: an `ottla start` belongs to whoever
-//! supervises it. Kafka's scripts look for `java` and `kafka.Kafka` in the output of `ps`.
+//! Only servers of this binary are found, and only those started by Kafka's names or as a container's broker: an `ottla start`
+//! belongs to whoever supervises it. A container's processes are found from inside it only. Kafka's scripts look for `java` and
+//! `kafka.Kafka` in the output of `ps`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use super::run_class;
+use crate::cli::container;
 
 /// The longest command line that is looked at.
 const COMMAND_MAX: usize = 64 << 10;
@@ -18,8 +20,8 @@ const COMMAND_MAX: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Process {
     pid: Pid,
-    /// The configuration it was started with.
-    pub file: PathBuf,
+    /// The configuration it was started with; a container's broker has none.
+    pub file: Option<PathBuf>,
 }
 
 /// The kinds of servers.
@@ -60,33 +62,39 @@ fn look(folder: &Path, kind: Kind) -> Option<Process> {
     let words = command.strip_suffix(b"\0")?.split(|byte| *byte == 0);
     let words: Vec<String> = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
     let (found, file) = server(&words)?;
+    let namespace = |process: &Path| fs::read_link(process.join("ns/pid")).ok();
+    if found != kind || namespace(folder) != namespace(Path::new("/proc/self")) {
+        return None;
+    }
     let here = fs::read_link(folder.join("cwd")).ok()?;
-    (found == kind).then(|| Process { pid, file: here.join(file) })
+    Some(Process { pid, file: file.map(|file| here.join(file)) })
 }
 
 /// What a command line runs, and with which file.
-fn server(words: &[String]) -> Option<(Kind, &str)> {
+fn server(words: &[String]) -> Option<(Kind, Option<&str>)> {
     let (called, rest) = words.split_first()?;
-    let name = super::named(called)?.name;
-    let rest = match rest {
+    let first = rest.first().map(String::as_str);
+    let is_ottla = called.rsplit('/').next() == Some("ottla");
+    if container::is_entry(called) || is_ottla && first == Some("container") {
+        return Some((Kind::Broker, None));
+    }
+    let (kind, file) = match super::named(called)?.name {
         // A script that runs a daemon ends at once; it is no server.
-        [first, ..] if first == "-daemon" => return None,
-        rest => rest,
-    };
-    match name {
-        "kafka-server-start" => Some((Kind::Broker, rest.first()?)),
-        "zookeeper-server-start" => Some((Kind::ZooKeeper, rest.first()?)),
-        "kafka.Kafka" if rest.first()? == "start" => Some((Kind::Broker, config(rest)?)),
+        _ if first == Some("-daemon") => return None,
+        "kafka-server-start" => (Kind::Broker, first?),
+        "zookeeper-server-start" => (Kind::ZooKeeper, first?),
+        "kafka.Kafka" if first == Some("start") => (Kind::Broker, config(rest)?),
         "kafka-run-class" => {
             let [class, file, ..] = run_class::read(rest).rest else { return None };
             match super::of_class(class)?.name {
-                "kafka-server-start" => Some((Kind::Broker, file)),
-                "zookeeper-server-start" => Some((Kind::ZooKeeper, file)),
-                _ => None,
+                "kafka-server-start" => (Kind::Broker, file.as_str()),
+                "zookeeper-server-start" => (Kind::ZooKeeper, file.as_str()),
+                _ => return None,
             }
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some((kind, Some(file)))
 }
 
 fn config(words: &[String]) -> Option<&str> {
@@ -118,9 +126,12 @@ mod tests {
             ("bash bin/kafka-server-start.sh a", None),
             ("kafka-server-start", None),
         ];
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<String>>();
         for (line, expected) in cases {
-            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-            assert_eq!(server(&words), expected, "{line}");
+            assert_eq!(server(&words(line)), expected.map(|(kind, file)| (kind, Some(file))), "{line}");
+        }
+        for line in ["ottla container", "/usr/bin/ottla container", "/etc/confluent/docker/run"] {
+            assert_eq!(server(&words(line)), Some((Kind::Broker, None)), "{line}");
         }
     }
 }

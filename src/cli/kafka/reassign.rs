@@ -18,7 +18,7 @@ use super::reassign_dirs::{self as dirs, Dirs};
 use super::reassign_options::{OPTIONS, check};
 use super::reassign_throttle as throttle;
 use super::settings::{Settings, read};
-use super::topics::{duplicates, join};
+use super::topics::duplicates;
 use crate::admin::assignment::{Candidate, Placement, assign_replicas};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::metadata::MetadataResponseBroker;
@@ -48,7 +48,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         if failure.class == TERSE {
             say(&failure.message)?;
         } else {
-            say(&format!("Error: {failure}\n{}\n", failure.thrown()))?;
+            say(&format!("Error: {}\n", failure.traced()))?;
         }
         Err(String::new())
     })
@@ -127,7 +127,7 @@ fn check_plan(entries: &[Entry]) -> Result<(), Failure> {
     }
     let repeated = |entry: &Entry| {
         let twice = duplicates(&entry.replicas);
-        let text = format!("{} contains multiple entries for {}", named(&entry.place), join(&twice, ","));
+        let text = format!("{} contains multiple entries for {}", named(&entry.place), list(&twice));
         (!twice.is_empty()).then_some(text)
     };
     let repeated: Vec<String> = entries.iter().filter_map(repeated).collect();
@@ -150,7 +150,7 @@ fn to_generate(file: &[u8], options: &Options) -> Result<(Vec<String>, Vec<i32>)
     let brokers = text.split(',').map(id).collect::<Result<Vec<i32>, Failure>>()?;
     let twice = duplicates(&brokers);
     if !twice.is_empty() {
-        return Err(command(format!("Broker list contains duplicate entries: [{}]", join(&twice, ", "))));
+        return Err(command(format!("Broker list contains duplicate entries: {twice:?}")));
     }
     let topics = plan::parse_topics(file).map_err(operation)?;
     let twice = duplicates(&topics);

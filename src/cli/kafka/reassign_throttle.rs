@@ -7,12 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::admin::{self, Change, Move, resource};
 use super::super::connect::Client;
 use super::super::offsets::Place;
-use super::super::output::exactly as say;
+use super::super::output::{exactly as say, list};
 use super::super::plan::Entry;
 use super::errors::Failure;
 use super::reassign::{Replicas, wrapped};
 use super::reassign_dirs::Dirs;
-use super::topics::join;
 
 const LEADERS: &str = "leader.replication.throttled.replicas";
 const FOLLOWERS: &str = "follower.replication.throttled.replicas";
@@ -99,7 +98,7 @@ pub async fn clear(client: &mut Client, entries: &[Entry]) -> Result<(), Failure
     brokers.extend(entries.iter().flat_map(|entry| entry.replicas.iter().copied()));
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let ids = Vec::from_iter(brokers.iter().copied());
-    say(&format!("Clearing broker-level throttles on broker{} {}", plural(ids.len()), join(&ids, ",")))?;
+    say(&format!("Clearing broker-level throttles on broker{} {}", plural(ids.len()), list(&ids)))?;
     let gone = |keys: &[&str]| keys.iter().map(|key| ((*key).to_owned(), None)).collect::<Vec<Change>>();
     of_brokers(client, brokers, &gone(&[LEADER_RATE, FOLLOWER_RATE, DIRECTORY_RATE])).await?;
     let topics: BTreeSet<&str> = entries.iter().map(|entry| entry.place.0.as_str()).collect();

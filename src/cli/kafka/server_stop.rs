@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 
 use super::processes::{Kind, Process, running};
-use crate::config::load::from_properties;
+use super::settings::properties;
 
 /// Which servers are meant; all without any of it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ fn stop(arguments: &[String], kind: Kind, name: &str) -> Result<(), String> {
     let wanted = read(arguments, kind)?;
     let signal = signal(std::env::var("SIGNAL").ok().as_deref())?;
     let all = running(kind)?;
-    let chosen: Vec<&Process> = all.iter().filter(|process| wanted.takes(&process.file)).collect();
+    let chosen: Vec<&Process> = all.iter().filter(|process| wanted.takes(process.file.as_deref())).collect();
     if chosen.is_empty() {
         let others = match all.len() {
             0 => String::new(),
@@ -65,22 +65,22 @@ fn read(arguments: &[String], kind: Kind) -> Result<Wanted, String> {
 }
 
 impl Wanted {
-    /// Whether the server with this file is meant. A file that cannot be read has no id.
-    fn takes(&self, file: &Path) -> bool {
-        let same = |wanted: &PathBuf| match (wanted.canonicalize(), file.canonicalize()) {
-            (Ok(wanted), Ok(file)) => wanted == file,
+    /// Whether the server with this file is meant. One without a file, or with one that cannot be read, has no id.
+    fn takes(&self, file: Option<&Path>) -> bool {
+        let same = |wanted: &PathBuf| match (wanted.canonicalize(), file.map(Path::canonicalize)) {
+            (Ok(wanted), Some(Ok(file))) => wanted == file,
             _ => false,
         };
         self.file.as_ref().is_none_or(same)
             // With ZooKeeper every process is a broker, whatever its file says.
             && self.role.as_ref().is_none_or(|role| role == "broker")
-            && self.node_id.as_ref().is_none_or(|id| ids(file).contains(id))
+            && self.node_id.as_ref().is_none_or(|id| file.is_some_and(|file| ids(file).contains(id)))
     }
 }
 
 /// The ids that a configuration gives its broker.
 fn ids(file: &Path) -> Vec<String> {
-    let pairs = std::fs::read(file).ok().and_then(|text| from_properties(&text).ok()).unwrap_or_default();
+    let pairs = file.to_str().and_then(|file| properties(file).ok()).unwrap_or_default();
     let ids = pairs.into_iter().filter(|(key, _)| key == "broker.id" || key == "node.id");
     ids.map(|(_, value)| value.trim().to_owned()).collect()
 }
@@ -113,14 +113,14 @@ mod tests {
         let takes = |arguments: &[&str]| {
             let words: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
             let wanted = read(&words, Kind::Broker).expect("understood");
-            [wanted.takes(&one), wanted.takes(&two)]
+            [wanted.takes(Some(&one)), wanted.takes(Some(&two)), wanted.takes(None)]
         };
-        assert_eq!(takes(&[]), [true, true]);
-        assert_eq!(takes(&["--node-id=2"]), [false, true]);
-        assert_eq!(takes(&["--process-role=controller"]), [false, false]);
-        assert_eq!(takes(&["--process-role=controller", "--node-id=1"]), [true, false]);
-        assert_eq!(takes(&[one.to_str().expect("text")]), [true, false]);
-        assert_eq!(takes(&["/no/such/file"]), [false, false]);
+        assert_eq!(takes(&[]), [true, true, true]);
+        assert_eq!(takes(&["--node-id=2"]), [false, true, false]);
+        assert_eq!(takes(&["--process-role=controller"]), [false, false, false]);
+        assert_eq!(takes(&["--process-role=controller", "--node-id=1"]), [true, false, false]);
+        assert_eq!(takes(&[one.to_str().expect("text")]), [true, false, false]);
+        assert_eq!(takes(&["/no/such/file"]), [false, false, false]);
         assert!(read(&["--all".into()], Kind::Broker).is_err());
         assert!(read(&["--node-id=1".into()], Kind::ZooKeeper).is_err());
     }

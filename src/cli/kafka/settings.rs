@@ -4,6 +4,8 @@
 //! had yet (TLS, SASL, Java plug-ins) is refused by its name; other keys of Kafka's clients change nothing here.
 //! Source: `AdminClientConfig`, `Utils.loadProps`, `ClientUtils.parseAndValidateAddresses`.
 
+use std::fs::File;
+use std::io::Read;
 use std::time::Duration;
 
 use super::super::connect::{Client, address};
@@ -80,18 +82,20 @@ impl Settings {
             let text = format!("Failed to create new KafkaAdminClient: {why}");
             Failure::new(NO_CLIENT, text)
         };
+        let urls = bootstrap.split(',').map(str::trim).filter(|url| !url.is_empty());
+        let urls: Vec<&str> = urls.collect();
         let mut known = false;
-        for url in bootstrap.split(',').map(str::trim).filter(|url| !url.is_empty()) {
+        for url in &urls {
             let (host, port) =
                 address(url).map_err(|_| failed(format!("Invalid url in bootstrap.servers: {url}")))?;
-            known |= tokio::net::lookup_host((host, port)).await.is_ok();
+            known = known || tokio::net::lookup_host((host, port)).await.is_ok();
         }
         if !known {
             return Err(failed(format!(
                 "No resolvable bootstrap urls given in bootstrap.servers: {bootstrap}; check the names of the hosts"
             )));
         }
-        let opened = Client::open(bootstrap, &self.client_id, self.patience).await;
+        let opened = Client::open(&urls.join(","), &self.client_id, self.patience).await;
         opened.map_err(|why| {
             let why = why.replace("--bootstrap", "--bootstrap-server");
             Failure::timed_out(format!("Timed out waiting for a node assignment. Call: {call}; {why}"))
@@ -107,11 +111,14 @@ pub fn properties(path: &str) -> Result<Vec<(String, String)>, String> {
 /// A whole file of at most `most` bytes.
 pub fn read(path: &str, most: u64) -> Result<Vec<u8>, String> {
     let failed = |error: std::io::Error| format!("{path}: cannot be read: {error}");
-    let size = std::fs::metadata(path).map_err(failed)?.len();
-    if size > most {
-        return Err(format!("{path}: has {size} bytes, at most {most} are read"));
+    let mut bytes = Vec::new();
+    // A pipe does not tell its size.
+    let file = File::open(path).map_err(failed)?;
+    let size = file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if size as u64 > most {
+        return Err(format!("{path}: has more than {most} bytes, which are not read"));
     }
-    std::fs::read(path).map_err(failed)
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::super::admin;
 use super::super::connect::{self, Client};
-use super::super::output::exactly as say;
+use super::super::output::{self, exactly as say};
 use super::errors::Failure;
 use super::include::Include;
 use super::options::{Options, Spec, flag, value};
@@ -292,15 +292,15 @@ fn assignment(options: &Options) -> Result<Vec<Vec<i32>>, Failure> {
         if !twice.is_empty() {
             return Err(Failure::new(
                 "org.apache.kafka.server.common.AdminCommandFailedException",
-                format!("Partition replica lists may not contain duplicate entries: {}", join(&twice, ",")),
+                format!(
+                    "Partition replica lists may not contain duplicate entries: {}",
+                    output::list(&twice)
+                ),
             ));
         }
         if partitions.first().is_some_and(|first| first.len() != brokers.len()) {
-            let text = format!(
-                "Partition {} has different replication factor: [{}]",
-                partitions.len(),
-                join(&brokers, ", ")
-            );
+            let text =
+                format!("Partition {} has different replication factor: {brokers:?}", partitions.len());
             return Err(Failure::new("org.apache.kafka.server.common.AdminOperationException", text));
         }
         partitions.push(brokers);
@@ -326,11 +326,6 @@ pub fn duplicates<T: PartialEq + Clone>(all: &[T]) -> Vec<T> {
         }
     }
     twice
-}
-
-/// Puts things one after another.
-pub fn join<T: ToString>(all: &[T], between: &str) -> String {
-    all.iter().map(T::to_string).collect::<Vec<_>>().join(between)
 }
 
 fn configs(given: &[&str]) -> Result<BTreeMap<String, String>, Failure> {

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use super::super::admin::{self, Move, Trouble, source};
+use super::super::admin::{self, Move, Trouble};
 use super::super::connect::Client;
 use super::super::offsets::Place;
 use super::super::output::{exactly as say, list};
 use super::errors::Failure;
 use super::options::Options;
+use crate::config::layers::Source;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::ids::Uuid;
 use crate::protocol::messages::describe_configs::DescribeConfigsResourceResult;
@@ -40,7 +41,7 @@ pub async fn describe(
     }
     let report = Report::of(options, client.brokers());
     let names: Vec<String> = topics.iter().filter_map(|topic| topic.name.clone()).collect();
-    let configs = admin::describe_topics_configs(client, &names).await?;
+    let configs = admin::describe_topics_configs(client, &names, None).await?;
     let moves = match admin::moves(client).await {
         // Who may see the topics may be kept from seeing the moves; then there are none, as in Kafka's tool.
         Err(Trouble::Refused { code, .. }) if code == ErrorCode::ClusterAuthorizationFailed.code() => {
@@ -53,7 +54,7 @@ pub async fn describe(
         let name = topic.name.clone().unwrap_or_default();
         let set: Vec<&DescribeConfigsResourceResult> = configs
             .iter()
-            .filter(|config| config.config_source != source::DEFAULT && !config.is_default)
+            .filter(|config| config.config_source != Source::Default as i8 && !config.is_default)
             .collect();
         if report.topics && (!report.only_overridden || !set.is_empty()) {
             say(&topic_line(&name, topic, &set, &moves))?;
@@ -61,8 +62,7 @@ pub async fn describe(
         if report.only_overridden {
             continue;
         }
-        let min_isr = configs.iter().find(|config| config.name == "min.insync.replicas");
-        let min_isr = min_isr.and_then(|config| config.value.as_deref()?.parse().ok()).unwrap_or(1);
+        let min_isr = admin::min_isr(&configs);
         for partition in &topic.partitions {
             let under_way = moves.get(&(name.clone(), partition.partition_index));
             if report.shows(partition, under_way, min_isr) {

@@ -11,17 +11,15 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::daemon;
+use super::settings::properties;
 use super::zookeeper_properties::{Wishes, read};
 use crate::cli::logging;
-use crate::config::load::from_properties;
 
 /// The class that Kafka's script starts.
 pub const CLASS: &str = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
 const USAGE: &str = "USAGE: zookeeper-server-start.sh [-daemon] zookeeper.properties";
 /// The name of the file that takes the output of a daemon.
 const SERVICE: &str = "zookeeper";
-/// A configuration file is at most this large.
-const FILE_MAX: u64 = 1 << 20;
 
 /// Runs a server until a signal; with `-daemon` starts one and returns.
 pub fn run(arguments: &[String]) -> Result<(), String> {
@@ -34,7 +32,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     if daemon {
         return daemon::start(arguments, SERVICE);
     }
-    let wishes = load(Path::new(file)).map_err(|error| format!("{file}: {error}"))?;
+    let wishes = read(properties(file)?).map_err(|error| format!("{file}: {error}"))?;
     logging::start();
     for warning in &wishes.warnings {
         tracing::warn!("{file}: {warning}");
@@ -43,15 +41,6 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let text = |error: std::io::Error| format!("cannot start the runtime: {error}");
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(text)?;
     runtime.block_on(serve(options))
-}
-
-fn load(file: &Path) -> Result<Wishes, String> {
-    let text = |error: std::io::Error| error.to_string();
-    let size = std::fs::metadata(file).map_err(text)?.len();
-    if size > FILE_MAX {
-        return Err(format!("{size} bytes are too much for a configuration file"));
-    }
-    read(from_properties(&std::fs::read(file).map_err(text)?)?)
 }
 
 fn options(wishes: &Wishes) -> Result<Options, String> {

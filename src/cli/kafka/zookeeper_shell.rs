@@ -30,7 +30,6 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let place = Place::parse(server)?;
     say(&format!("Connecting to {server}"))?;
     let asked = if words.is_empty() { None } else { Some(command(words)?) };
-    let mut failed = false;
     connect::run(async {
         let hint = "name it as the first argument";
         let shell = Shell { store: place.open(hint).await?, place };
@@ -39,16 +38,15 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
                 Ok(()) => shell.obey(&command).await,
                 error => error,
             },
-            None => shell.listen(server).await.map(|last| failed = !last),
+            None => match shell.listen(server).await {
+                // The last line failed, and has said so.
+                Ok(false) => Err(String::new()),
+                other => other.map(|_| ()),
+            },
         };
         shell.store.close(CLOSE_LIMIT).await;
         result
-    })?;
-    if failed {
-        // The last line failed, and has said so.
-        std::process::exit(1);
-    }
-    Ok(())
+    })
 }
 
 /// The server, and the words of a command.

@@ -49,6 +49,8 @@ pub const ALONE: &[(&str, &str)] = &[
     ("offsets.topic.replication.factor", "1"),
     ("transaction.state.log.min.isr", "1"),
     ("transaction.state.log.replication.factor", "1"),
+    // After a kill, the next start waits for the old session to end.
+    ("zookeeper.session.timeout.ms", "4000"),
 ];
 
 /// The table. The first is Ottla's own: what is meant where nothing says otherwise.

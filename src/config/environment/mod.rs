@@ -140,6 +140,8 @@ pub fn plan(
     let patience_s = number(variables, "START_TIMEOUT", &mut errors).unwrap_or(START_TIMEOUT_S);
     let log_level = log_level(variables, &mut errors, &mut remarks);
     if !errors.is_empty() {
+        // What is missing may be there, misspelt.
+        errors.extend(remarks);
         return Err(ConfigErrors(errors));
     }
     Ok(Plan { dialect, keys, is_embedded, topics, patience_s, log_level, remarks })

@@ -91,7 +91,7 @@ fn a_replica_takes_only_what_is_newer() {
     assert_eq!(tell(&broker, "t", ID, &elsewhere).code, ErrorCode::UnknownTopicOrPartition);
     assert!(broker.partition("t", 0).is_none());
     let became = tell(&broker, "t", ID, &told(1, 5, 9));
-    let taken = Taken { role: Role::Follower, leader: 1, leader_epoch: 5, since: 5 };
+    let taken = Taken { role: Role::Follower, since: 5 };
     assert_eq!((became.code, became.taken), (ErrorCode::None, Some(taken)));
     let stands = (Role::Follower, 1, 5, 9);
     // The same, another ISR, another leader, an older term: nothing in the same or an older epoch counts.

@@ -53,7 +53,7 @@ const DIALECTS: &[Dialect] = &[
         variables: &[
             ("KAFKA_BROKER_ID", "7"),
             ("KAFKA_ZOOKEEPER_CONNECT", "{zoo}:2181"),
-            ("KAFKA_ADVERTISED_LISTENERS", "IN://{host}:19092,OUT://127.0.0.1:{port}"),
+            ("KAFKA_ADVERTISED_LISTENERS", ADVERTISED),
             ("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", MAP),
             ("KAFKA_LISTENERS", LISTENERS),
             ("KAFKA_INTER_BROKER_LISTENER_NAME", "IN"),
@@ -72,7 +72,7 @@ const DIALECTS: &[Dialect] = &[
         variables: &[
             ("KAFKA_BROKER_ID", "7"),
             ("KAFKA_ZOOKEEPER_CONNECT", "{zoo}:2181"),
-            ("KAFKA_ADVERTISED_LISTENERS", "IN://{host}:19092,OUT://127.0.0.1:{port}"),
+            ("KAFKA_ADVERTISED_LISTENERS", ADVERTISED),
             ("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", MAP),
             ("KAFKA_LISTENERS", LISTENERS),
             ("KAFKA_INTER_BROKER_LISTENER_NAME", "IN"),
