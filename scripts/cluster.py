@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+# As cargo sees it, which runs in ROOT.
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 JARS = TARGET / "peers" / "zookeeper"
 POM = ROOT / "tests" / "peers" / "zookeeper" / "pom.xml"
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
@@ -302,16 +303,19 @@ def choose_zookeeper(wanted, otherwise="leave --zookeeper away, or take the embe
     why = None
     if not shutil.which("java"):
         why = "there is no java here"
-    elif not list(JARS.glob("zookeeper-[0-9]*.jar")):
+    elif not JARS.is_dir():
         if not shutil.which("mvn"):
             why = "there is no mvn here to bring it"
         else:
             say("bringing Apache ZooKeeper from Maven Central")
-            fetch = ["mvn", "-q", "-B", "-f", POM, "dependency:copy-dependencies", f"-DoutputDirectory={JARS}"]
+            part = JARS.with_suffix(".part")  # beside their place: a copy that was interrupted must not pass for whole
+            fetch = ["mvn", "-q", "-B", "-f", POM, "dependency:copy-dependencies", f"-DoutputDirectory={part}"]
             done = subprocess.run([str(word) for word in fetch], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             if done.returncode:
                 lines = [line for line in done.stdout.splitlines() if "ERROR" in line]
                 why = f"Maven could not bring it ({lines[0] if lines else 'it does not say why'})"
+            else:
+                part.rename(JARS)
     if why is None:
         return "real"
     if wanted == "real":

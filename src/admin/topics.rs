@@ -149,7 +149,7 @@ impl Admin {
             return Err(Refusal::new(ErrorCode::InvalidTopicException, text));
         }
         if !node.adding_replicas.is_empty() || !node.removing_replicas.is_empty() {
-            let text = "A partition reassignment is in progress for this topic; try again when it is done.";
+            let text = format!("A partition reassignment is in progress for the topic '{topic}'.");
             return Err(Refusal::new(ErrorCode::ReassignmentInProgress, text));
         }
         let current = node.partitions.len();

@@ -44,7 +44,7 @@ pub async fn handle(
         _ => {
             let all =
                 named.unwrap_or_default().into_iter().map(|at| (at, ErrorCode::InvalidRequest)).collect();
-            return Answer::Now(response(ErrorCode::InvalidRequest, all, call.version));
+            return Answer::Now(response(ErrorCode::InvalidRequest, all, false, call.version));
         }
     };
     let asked = Request::ElectLeaders { unclean, partitions: named.clone() };
@@ -59,7 +59,7 @@ pub async fn handle(
             partitions.into_iter().map(|at| (at, code)).collect()
         }
     };
-    Answer::Now(response(ErrorCode::None, outcomes, call.version))
+    Answer::Now(response(ErrorCode::None, outcomes, unclean, call.version))
 }
 
 fn all_partitions(image: &Image) -> Vec<TopicPartition> {
@@ -99,13 +99,30 @@ async fn await_leaders(
     outcomes.filter(|(_, code)| !(all && *code == ErrorCode::ElectionNotNeeded)).collect()
 }
 
-fn response(error: ErrorCode, outcomes: Outcomes, version: i16) -> ElectLeadersResponse {
+/// `KafkaController.processReplicaLeaderElection`'s words.
+fn message(at: &TopicPartition, code: ErrorCode, unclean: bool) -> Option<String> {
+    let strategy = match unclean {
+        true => "OfflinePartitionLeaderElectionStrategy(true)",
+        false => "PreferredReplicaPartitionLeaderElectionStrategy",
+    };
+    Some(match code {
+        ErrorCode::UnknownTopicOrPartition => "The partition does not exist.".into(),
+        ErrorCode::InvalidTopicException => "The topic is being deleted".into(),
+        ErrorCode::ElectionNotNeeded => "Leader election not needed for topic partition.".into(),
+        ErrorCode::PreferredLeaderNotAvailable | ErrorCode::EligibleLeadersNotAvailable => {
+            format!("Failed to elect leader for partition {at} under strategy {strategy}")
+        }
+        _ => return None,
+    })
+}
+
+fn response(error: ErrorCode, outcomes: Outcomes, unclean: bool, version: i16) -> ElectLeadersResponse {
     let mut topics: Vec<ReplicaElectionResult> = Vec::new();
     for (at, code) in outcomes {
         let result = PartitionResult {
             partition_id: at.partition,
             error_code: code.code(),
-            error_message: None,
+            error_message: message(&at, code, unclean),
             ..Default::default()
         };
         match topics.last_mut() {
@@ -139,11 +156,14 @@ mod tests {
             (at("a", 0), ErrorCode::NotController),
         ]);
         for version in ElectLeadersResponse::VERSIONS {
-            let answer = response(ErrorCode::InvalidRequest, outcomes.clone(), version);
+            let answer = response(ErrorCode::InvalidRequest, outcomes.clone(), false, version);
             answer.encode(&mut Writer::default(), version).expect("every version can say it");
             let sizes: Vec<usize> =
                 answer.replica_election_results.iter().map(|it| it.partition_result.len()).collect();
             assert_eq!((sizes, answer.error_code), (vec![2, 1], if version == 0 { 0 } else { 42 }));
+            let told = &answer.replica_election_results[0].partition_result;
+            let messages: Vec<_> = told.iter().map(|it| it.error_message.as_deref()).collect();
+            assert_eq!(messages, [None, Some("Leader election not needed for topic partition.")]);
         }
     }
 }

@@ -530,7 +530,7 @@ impl Running {
         tracing::info!("stopping");
         controlled_shutdown::leave(&self.broker).await;
         // First out of office: a controller that sees its own broker leave would take every leadership away.
-        self.broker.controller.notice(Notice::SessionLost);
+        self.broker.controller.notice(Notice::Leaving);
         let unregister = brokers::unregister(&*self.broker.store, self.broker.id);
         const STAYS: &str = "the registration stays until the ZooKeeper session ends";
         match tokio::time::timeout(UNREGISTER, unregister).await {

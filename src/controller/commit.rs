@@ -276,7 +276,11 @@ async fn wished(store: &dyn Store, op: &ReadOp) -> Result<Loaded, KafkaError> {
     };
     match read {
         Err(KafkaError::Znode(error)) => {
-            tracing::error!(%error, "what an old tool wishes cannot be read; delete the node and use today's tools");
+            let next = match op {
+                ReadOp::ElectionWishes => "its node is deleted; wish it with kafka-leader-election",
+                _ => "delete the node and wish it with kafka-reassign-partitions",
+            };
+            tracing::error!(%error, "what an old tool wishes cannot be read: {next}");
             Ok(Loaded::Unreadable)
         }
         read => read,

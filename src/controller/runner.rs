@@ -234,6 +234,10 @@ impl Runner {
                 self.registered = false;
                 self.depose("the ZooKeeper session is lost");
             }
+            Command::Notice(Notice::Leaving) => {
+                self.registered = false;
+                self.depose("this broker stops");
+            }
             Command::Notice(Notice::ControllerChanged) => self.look_at_office().await,
             Command::Change(change) => {
                 if self.guard.is_some() {

@@ -18,6 +18,8 @@ pub enum Notice {
     Registered,
     /// The session is gone: whoever was controller by it is not any more.
     SessionLost,
+    /// This broker stops: it is to hold no office, and stands for none.
+    Leaving,
     /// `/controller` changed, or may have.
     ControllerChanged,
 }

@@ -386,16 +386,18 @@ fn ottla() -> &'static str {
     env!("CARGO_BIN_EXE_ottla")
 }
 
+/// Beside their place first: a copy that was interrupted must not pass for whole.
 fn fetch_jars(jars: &Path) -> io::Result<()> {
     if jars.is_dir() {
         return Ok(());
     }
+    let part = jars.with_extension("part");
     let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/pom.xml");
     let mut command = Command::new("mvn");
     command.args(["-q", "-B", "-Dstyle.color=never", "-f"]).arg(pom).arg("dependency:copy-dependencies");
-    command.arg(format!("-DoutputDirectory={}", jars.display())).stdout(io::stderr());
+    command.arg(format!("-DoutputDirectory={}", part.display())).stdout(io::stderr());
     match command.status() {
-        Ok(status) if status.success() => Ok(()),
+        Ok(status) if status.success() => std::fs::rename(part, jars),
         Ok(status) => Err(failed(format!("mvn could not fetch Kafka: {status}"))),
         Err(error) => Err(failed(format!("mvn is needed to fetch Kafka: {error}"))),
     }

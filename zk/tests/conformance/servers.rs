@@ -114,10 +114,13 @@ fn jars() -> Result<PathBuf, String> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no target directory")?;
     let jars = target.join("peers/zookeeper");
     run(Command::new("java").arg("-version"))?;
-    if !jars.join("zookeeper-3.9.4.jar").exists() {
+    if !jars.is_dir() {
+        // Beside their place first: a copy that was interrupted must not pass for whole.
+        let part = jars.with_extension("part");
         run(Command::new("mvn")
             .args(["-q", "-B", "-f", POM, "dependency:copy-dependencies"])
-            .arg(format!("-DoutputDirectory={}", jars.display())))?;
+            .arg(format!("-DoutputDirectory={}", part.display())))?;
+        std::fs::rename(part, &jars).map_err(|error| format!("{}: {error}", jars.display()))?;
     }
     Ok(jars)
 }
