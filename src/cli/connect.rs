@@ -196,7 +196,7 @@ impl Client {
         let at = self.place(id)?;
         let sent = match self.link(&at).await {
             Ok(link) => match link.connection.choose(R::KEY, &link.versions) {
-                Ok(version) => link.connection.send(version, request).await,
+                Ok(version) => link.connection.send(version, request).await.map(drop),
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),

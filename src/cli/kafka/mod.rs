@@ -3,6 +3,7 @@
 //! `kafka-topics`, `kafka-topics.sh`, `/opt/kafka/bin/kafka-topics.sh` are links to the `ottla` binary. Options, words
 //! and exit codes are those of Kafka 3.9's tools; what they do is done by Ottla's own client.
 
+mod arguments;
 mod broker_api_versions;
 mod client_config;
 mod cluster;
@@ -32,7 +33,12 @@ mod message_json;
 mod moments;
 mod native;
 mod options;
+mod perf_payload;
+mod perf_pipeline;
+mod perf_stats;
 mod processes;
+mod producer_perf;
+mod producer_settings;
 mod reassign;
 mod reassign_dirs;
 mod reassign_options;
@@ -92,6 +98,11 @@ pub const TOOLS: &[Tool] = &[
         run: leader_election::run,
     },
     Tool { name: "kafka-log-dirs", class: "org.apache.kafka.tools.LogDirsCommand", run: log_dirs::run },
+    Tool {
+        name: "kafka-producer-perf-test",
+        class: "org.apache.kafka.tools.ProducerPerformance",
+        run: producer_perf::run,
+    },
     Tool {
         name: "kafka-reassign-partitions",
         class: "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
