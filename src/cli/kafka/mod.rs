@@ -15,8 +15,10 @@ mod configs_zookeeper;
 mod console_consumer;
 mod console_producer;
 mod consumer_groups;
+mod consumer_perf;
 mod cub;
 mod daemon;
+mod date_format;
 mod delete_records;
 mod dump_index;
 mod dump_log;
@@ -49,6 +51,7 @@ mod server_stop;
 mod settings;
 mod topics;
 mod topics_described;
+mod waiting;
 mod zookeeper_properties;
 mod zookeeper_server;
 mod zookeeper_shell;
@@ -84,6 +87,11 @@ pub const TOOLS: &[Tool] = &[
         name: "kafka-consumer-groups",
         class: "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
         run: consumer_groups::run,
+    },
+    Tool {
+        name: "kafka-consumer-perf-test",
+        class: "org.apache.kafka.tools.ConsumerPerformance",
+        run: consumer_perf::run,
     },
     Tool {
         name: "kafka-delete-records",
