@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use fastrand::Rng;
-use regex::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::settings;
 use crate::cli::output::print;
@@ -36,9 +36,7 @@ impl Payload {
         let whole = std::path::absolute(path).map_or_else(|_| path.into(), |path| path.display().to_string());
         print(&format!("Reading payloads from: {whole}"))?;
         let bytes = settings::read(path, FILE_MAX)?;
-        let delimiter = Regex::new(delimiter)
-            .map_err(|error| format!("--payload-delimiter {delimiter} is no expression: {error}"))?;
-        let all = split(&String::from_utf8_lossy(&bytes), &delimiter);
+        let all = split(&String::from_utf8_lossy(&bytes), &expression(delimiter)?);
         print(&format!("Number of messages read: {}", all.len()))?;
         if all.is_empty() {
             return Err(format!("{path} has no payload; put one on each line, or take --record-size"));
@@ -68,16 +66,22 @@ impl Payload {
     }
 }
 
+/// Java's expressions, as far as the crate has them; classes are of ASCII in both.
+fn expression(text: &str) -> Result<Regex, String> {
+    let built = RegexBuilder::new(text).unicode(false).build();
+    built.map_err(|error| format!("--payload-delimiter {text} is no expression: {error}"))
+}
+
 /// As `java.util.Scanner` does it: a delimiter at the very start or end has nothing beside it.
 fn split(text: &str, delimiter: &Regex) -> Vec<Vec<u8>> {
-    let mut parts: Vec<&str> = delimiter.split(text).collect();
+    let mut parts: Vec<&[u8]> = delimiter.split(text.as_bytes()).collect();
     if parts.first().is_some_and(|part| part.is_empty()) {
         parts.remove(0);
     }
     if parts.last().is_some_and(|part| part.is_empty()) {
         parts.pop();
     }
-    parts.into_iter().map(|part| part.as_bytes().to_vec()).collect()
+    parts.into_iter().map(<[u8]>::to_vec).collect()
 }
 
 #[cfg(test)]
@@ -100,12 +104,13 @@ mod tests {
     #[test]
     fn files_are_parted_as_scanners_do() {
         let parts = |text: &str, by: &str| -> Vec<String> {
-            let parts = split(text, &Regex::new(by).unwrap()).into_iter();
+            let parts = split(text, &expression(by).unwrap()).into_iter();
             parts.map(|part| String::from_utf8(part).unwrap()).collect()
         };
         assert_eq!(parts("a\nb\n", "\n"), ["a", "b"]);
         assert_eq!(parts("\na\n\nb", "\n"), ["a", "", "b"]);
         assert_eq!(parts("a, b;c", "[,;] ?"), ["a", "b", "c"]);
+        assert_eq!(parts("a \t1b", r"\s+\d"), ["a", "b"]);
         assert!(parts("", "\n").is_empty() && parts("\n", "\n").is_empty());
     }
 }
