@@ -531,3 +531,19 @@ fn stat_of(stat: &zk::Stat) -> Stat {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_and_empty_parts_between_servers_do_not_count() {
+        let parsed = |text: &str| {
+            let options = Options::new(text);
+            let (servers, chroot) = options.servers_and_chroot();
+            (servers, chroot.to_owned())
+        };
+        assert_eq!(parsed("a:1, b ,,c:3/kafka/"), ("a:1,b,c:3".into(), "/kafka".into()));
+        assert_eq!(parsed("a"), ("a".into(), String::new()));
+    }
+}
