@@ -122,6 +122,40 @@ fn payloads_of_files_and_a_limit_that_is_kept() {
 }
 
 #[test]
+fn a_leader_that_moves_is_followed() {
+    let mut dev = dev(&[("t", "1")]);
+    dev.join(2);
+    let folder = tempfile::tempdir().expect("a directory");
+    let move_to = |broker: u8| {
+        let path = folder.path().join(format!("to-{broker}"));
+        let text =
+            format!(r#"{{"version":1,"partitions":[{{"topic":"t","partition":0,"replicas":[{broker}]}}]}}"#);
+        std::fs::write(&path, text).expect("a file");
+        dev.run(&["reassign", "execute", path.to_str().expect("letters"), "--watch"]).text();
+    };
+    move_to(1);
+    let text = std::thread::scope(|scope| {
+        let options = "--topic t --num-records 2500 --payload-monotonic --throughput 500 --print-metrics";
+        let producer = scope.spawn(|| produce(&dev, options).text());
+        std::thread::sleep(Duration::from_millis(800));
+        move_to(2);
+        move_to(1);
+        producer.join().expect("the producer ends")
+    });
+    let total = text.lines().find(|line| line.starts_with("2500 records sent, ")).expect("the last line");
+    assert_eq!(sent(total), 2_500);
+    let retries = Regex::new(r"record-retry-total:[^:]+: ([0-9]+)").unwrap();
+    let retries: u64 = retries.captures(&text).expect("a metric")[1].parse().unwrap();
+    assert!(retries > 0, "the test was over before the leader moved: {text}");
+    // What an old leader wrote and did not answer for may be there twice.
+    let max = count(&dev, "t")[0].to_string();
+    let mut numbers: Vec<u64> = values(&dev, "t", &max).iter().map(|value| value.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert!(numbers.into_iter().eq(0..2_500));
+}
+
+#[test]
 fn what_is_read_is_counted_and_committed() {
     let dev = dev(&[("t", "3")]);
     produce(&dev, "--topic t --num-records 9000 --record-size 1024 --throughput -1").text();
