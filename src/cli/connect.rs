@@ -97,6 +97,8 @@ pub struct Client {
     bootstrap: Vec<(String, u16)>,
     text: String,
     id: String,
+    /// What names the brokers to ask first, for who finds none of them.
+    option: &'static str,
     brokers: HashMap<i32, (String, u16)>,
     controller: i32,
     links: HashMap<(String, u16), Link>,
@@ -105,15 +107,25 @@ pub struct Client {
 impl Client {
     /// Reaches the first bootstrap broker that answers, and learns of the others.
     pub async fn connect(at: &Bootstrap) -> Result<Client, String> {
-        Client::open(&at.bootstrap, "ottla", Duration::ZERO).await
+        Client::reach(&at.bootstrap, "ottla", "--bootstrap", Duration::ZERO).await
     }
 
-    /// The same; `id` is what the brokers are told as client id, and until `limit` ends all are tried again.
+    /// The same for Kafka's tools; `id` is what the brokers are told as client id, and until `limit` ends all are tried again.
     pub async fn open(bootstrap: &str, id: &str, limit: Duration) -> Result<Client, String> {
+        Client::reach(bootstrap, id, "--bootstrap-server", limit).await
+    }
+
+    async fn reach(
+        bootstrap: &str,
+        id: &str,
+        option: &'static str,
+        limit: Duration,
+    ) -> Result<Client, String> {
         let text = bootstrap.to_owned();
         let bootstrap = text.split(',').map(address).collect::<Result<Vec<_>, String>>()?;
         let (brokers, links) = (HashMap::new(), HashMap::new());
-        let mut client = Client { bootstrap, text, id: id.to_owned(), brokers, controller: -1, links };
+        let id = id.to_owned();
+        let mut client = Client { bootstrap, text, id, option, brokers, controller: -1, links };
         let patience = Patience::new(limit);
         loop {
             match client.metadata(Some(&[])).await {
@@ -171,7 +183,8 @@ impl Client {
                 Err(error) => why = error.to_string(),
             }
         }
-        Err(format!("no broker of {} answers ({why}); start one, or name it with --bootstrap", self.text))
+        let (brokers, option) = (&self.text, self.option);
+        Err(format!("no broker of {brokers} answers ({why}); start one, or name it with {option}"))
     }
 
     /// What broker `id` speaks.
@@ -196,7 +209,7 @@ impl Client {
         let at = self.place(id)?;
         let sent = match self.link(&at).await {
             Ok(link) => match link.connection.choose(R::KEY, &link.versions) {
-                Ok(version) => link.connection.send(version, request).await,
+                Ok(version) => link.connection.send(version, request).await.map(drop),
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),

@@ -9,7 +9,7 @@ use clap::Args;
 use super::connect::{self, Bootstrap, Client};
 use super::offsets::{self, From, Place};
 use super::output::count;
-use super::polling::{Poller, Taker, Wanted};
+use super::polling::{PARTITION_MAX, Poller, Taker, Wanted};
 use super::printing::{Format, Printer};
 use super::reading::Then;
 use crate::protocol::records::{Record, TimestampType};
@@ -62,6 +62,7 @@ impl Consume {
                 },
                 read_committed: self.read_committed,
                 timeout: self.timeout.map(Duration::from_millis),
+                partition_max: PARTITION_MAX,
             };
             let mut poller = Poller::new(client, wanted, &mut shown).await?;
             let result = poller.run().await;

@@ -86,6 +86,9 @@ pub fn main() -> ExitCode {
     if let Some(tool) = kafka::named(&called) {
         return end("", (tool.run)(&arguments.collect::<Vec<String>>()));
     }
+    if let Some(why) = kafka::absent(&called) {
+        return end("", Err(why));
+    }
     let cli = Cli::parse();
     let result = match cli.command.unwrap_or_else(|| Command::Dev(serve::Dev::default())) {
         Command::Dev(dev) => dev.run(),

@@ -23,7 +23,8 @@ use crate::protocol::records::{Record, TimestampType};
 /// The last version that names topics by name.
 const BY_NAME: i16 = 12;
 const FETCH_MAX: i32 = 16 << 20;
-const PARTITION_MAX: i32 = 1 << 20;
+/// What one partition gives in an answer, bytes, unless its first batch is larger.
+pub const PARTITION_MAX: i32 = 1 << 20;
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 /// What is read.
@@ -45,6 +46,8 @@ pub struct Wanted {
     pub read_committed: bool,
     /// Ends when no record came for so long.
     pub timeout: Option<Duration>,
+    /// What one partition gives in an answer, bytes: [`PARTITION_MAX`] unless the user says so.
+    pub partition_max: i32,
 }
 
 /// Why reading ended without an error.
@@ -64,6 +67,8 @@ pub trait Taker {
     fn take(&mut self, place: &Place, record: &Record<'_>, kind: TimestampType) -> Result<Then, String>;
     /// After each answer: whether more is wanted.
     fn flush(&mut self) -> Result<Then, String>;
+    /// There are partitions to read from now on, in a group others than before; finding them took so long.
+    fn joined(&mut self, _took: Duration) {}
 }
 
 /// Reads for `taker` until it has enough; [`Poller::end`] must follow.
@@ -100,6 +105,11 @@ impl<'a, T: Taker> Poller<'a, T> {
     /// How many records were taken.
     pub fn taken(&self) -> u64 {
         self.taken
+    }
+
+    /// Who takes the records.
+    pub fn taker(&mut self) -> &mut T {
+        self.taker
     }
 
     /// Reads on until there is enough, or no record comes in time, or the user interrupts.
@@ -154,7 +164,7 @@ impl<'a, T: Taker> Poller<'a, T> {
 
     /// Joins the group if there is one, and finds where to read.
     async fn take_partitions(&mut self) -> Result<(), String> {
-        let mut committed = BTreeMap::new();
+        let (began, mut committed) = (Instant::now(), BTreeMap::new());
         let places: Vec<Place> = match (&mut self.member, &self.wanted.group) {
             (Some(member), Some(group)) => {
                 // What was taken counts, if the group still takes it.
@@ -182,6 +192,7 @@ impl<'a, T: Taker> Poller<'a, T> {
         let old = committed.into_iter().filter(|(place, _)| places.contains(place));
         self.positions.extend(old);
         self.leaders = self.find_leaders().await?;
+        self.taker.joined(began.elapsed());
         Ok(())
     }
 
@@ -270,7 +281,7 @@ impl<'a, T: Taker> Poller<'a, T> {
             let partition = FetchPartition {
                 partition: *partition,
                 fetch_offset: *fetch_offset,
-                partition_max_bytes: PARTITION_MAX,
+                partition_max_bytes: self.wanted.partition_max,
                 ..Default::default()
             };
             if let Some(last) = topics.last_mut() {

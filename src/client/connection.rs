@@ -1,6 +1,7 @@
-//! One outgoing connection, one request at a time, with a deadline on each (`NetworkClient`, cut down to what
-//! brokers do among themselves: one request in flight, no version negotiation unless asked for).
+//! One outgoing connection: a request and its answer with a deadline, or several requests ahead of their answers
+//! (`NetworkClient`, cut down: no version negotiation unless asked for).
 //!
+//! Answers come in the order of their requests.
 //! After any error the connection is useless: drop it and connect again.
 
 use std::io;
@@ -113,25 +114,36 @@ impl Connection {
         }
     }
 
-    /// Sends a request that has no answer (Produce with acks 0).
-    pub async fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<(), CallError> {
+    /// Sends a request; tells its correlation id, by which its answer is to be read, unless it has none (Produce with
+    /// acks 0).
+    pub async fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<i32, CallError> {
         self.correlation_id = self.correlation_id.wrapping_add(1);
         let header = RequestHeader::new(R::KEY, version, self.correlation_id, Some(self.client_id.clone()));
         let frame = encode_request(&header, request).map_err(|error| self.wire(error))?;
         let bytes = frame.to_bytes().map_err(|error| self.io(error))?;
-        self.stream.write_all(&bytes).await.map_err(|error| self.io(error))
+        self.stream.write_all(&bytes).await.map_err(|error| self.io(error))?;
+        Ok(self.correlation_id)
     }
 
     async fn exchange<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response, CallError> {
-        self.send(version, request).await?;
+        let correlation_id = self.send(version, request).await?;
+        self.answer::<R>(version, correlation_id).await
+    }
+
+    /// Reads the answer to the oldest request that has none yet. May be given up and called again: nothing is lost.
+    pub async fn answer<R: Request>(
+        &mut self,
+        version: i16,
+        correlation_id: i32,
+    ) -> Result<R::Response, CallError> {
         let frame = self.read_frame().await.map_err(|error| self.io(error))?;
         let mut reader = Reader::new(frame);
         let header_version = R::KEY.response_header_version(version);
         let header = ResponseHeader::decode(&mut reader, header_version).map_err(|error| self.wire(error))?;
-        if header.correlation_id != self.correlation_id {
+        if header.correlation_id != correlation_id {
             return Err(self.unsupported(format!(
-                "answered request {} when {} was asked",
-                header.correlation_id, self.correlation_id
+                "answered request {} when {correlation_id} was asked",
+                header.correlation_id
             )));
         }
         R::Response::decode(&mut reader, version).map_err(|error| self.wire(error))
@@ -139,11 +151,13 @@ impl Connection {
 
     async fn read_frame(&mut self) -> io::Result<Bytes> {
         self.fill(4).await?;
-        let size = self.input.get_i32();
+        // Taken off only with the whole answer, so that whoever gives up waiting in between may come back.
+        let size = (&self.input[..]).get_i32();
         let size = usize::try_from(size).ok().filter(|size| *size <= ANSWER_MAX);
         let size =
             size.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "an answer of impossible size"))?;
-        self.fill(size).await?;
+        self.fill(4 + size).await?;
+        self.input.advance(4);
         Ok(self.input.split_to(size).freeze())
     }
 

@@ -10,6 +10,7 @@ mod kafka_configs;
 mod kafka_console;
 mod kafka_groups;
 mod kafka_offsets;
+mod kafka_perf;
 mod kafka_reassign;
 mod kafka_servers;
 mod kafka_topics;

@@ -103,8 +103,12 @@ impl Dev {
     }
 
     fn try_start() -> Result<Dev, String> {
+        Dev::start_at(free_port(), free_port())
+    }
+
+    /// Starts one on these ports; what it says if it does not come up.
+    pub fn start_at(port: u16, zookeeper_port: u16) -> Result<Dev, String> {
         let data = tempfile::tempdir().expect("a directory");
-        let (port, zookeeper_port) = (free_port(), free_port());
         let log = data.path().join("broker.log");
         let out = std::fs::File::create(&log).expect("a log file");
         let mut child = Command::new(OTTLA)

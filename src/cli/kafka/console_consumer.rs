@@ -12,10 +12,11 @@ use super::client_config::{self, Properties};
 use super::formatter::Formatter;
 use super::include::Include;
 use super::options::{Options, Spec, flag, value};
+use super::waiting;
 use crate::cli::connect::{self, Client};
 use crate::cli::offsets::{End, From, Place, parse_from};
 use crate::cli::output::print;
-use crate::cli::polling::{Ended, Poller, Taker, Wanted};
+use crate::cli::polling::{Ended, PARTITION_MAX, Poller, Taker, Wanted};
 use crate::cli::reading::Then;
 use crate::protocol::records::{Record, TimestampType};
 
@@ -127,6 +128,7 @@ impl Job {
             reset: Some(reset),
             read_committed: read_committed(options, &settings)?,
             timeout: timeout.map(Duration::from_millis),
+            partition_max: PARTITION_MAX,
         };
         Ok(Job {
             servers: options.value("bootstrap-server")?.unwrap_or_default().to_owned(),
@@ -163,14 +165,16 @@ impl Job {
         if self.shown.left == Some(0) {
             return Ok(Ended::Enough);
         }
-        let mut client = Client::open(&self.servers, &self.client_id, Duration::ZERO).await?;
-        let began = Instant::now();
+        let until = self.wanted.timeout.map(|limit| Instant::now() + limit);
+        let Some(mut client) = waiting::for_cluster(&self.servers, &self.client_id, until).await? else {
+            return Ok(Ended::TimedOut);
+        };
         self.wanted.topics = loop {
             let topics = self.source.topics(&mut client).await?;
             if !topics.is_empty() {
                 break topics;
             }
-            if self.wanted.timeout.is_some_and(|limit| began.elapsed() >= limit) {
+            if until.is_some_and(|until| Instant::now() >= until) {
                 return Ok(Ended::TimedOut);
             }
             tokio::time::sleep(PAUSE).await;

@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 use super::client_config::{self, Properties};
 use super::line_reader::LineReader;
 use super::options::{Options, Spec, flag, perhaps, value};
+use super::producer_settings::{self, number};
 use crate::cli::connect::{self, Client};
 use crate::cli::lines::read_ahead;
 use crate::cli::sending::{How, Outgoing, Sender};
 use crate::protocol::records::Compression;
 
 const PURPOSE: &str = "This tool helps to read data from standard input and publish it to Kafka.";
-/// What precedes errors in values of settings.
-const EXCEPTION: &str = "org.apache.kafka.common.config.ConfigException: ";
 /// Readers of lines that Kafka brings itself.
 const READERS: [&str; 2] =
     ["kafka.tools.ConsoleProducer$LineMessageReader", "org.apache.kafka.tools.LineMessageReader"];
@@ -263,28 +262,15 @@ fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn acks(options: &Options, settings: &Properties) -> Result<i16, String> {
-    let text = options.value("request-required-acks")?.or(settings.get("acks").map(String::as_str));
-    match text.unwrap_or("-1").trim() {
-        "all" | "-1" => Ok(-1),
-        "1" => Ok(1),
-        "0" => Ok(0),
-        other => Err(format!(
-            "{EXCEPTION}Invalid value {other} for configuration acks: String must be one of: all, -1, 0, 1"
-        )),
-    }
+    let given = options.value("request-required-acks")?;
+    producer_settings::acks(given.or(settings.get("acks").map(String::as_str)))
 }
 
 fn compression(options: &Options, settings: &Properties) -> Result<Compression, String> {
-    let name = match options.value("compression-codec")? {
+    producer_settings::compression(match options.value("compression-codec")? {
         Some(name) => name,
         None if options.has("compression-codec") => "gzip",
         None => settings.get("compression.type").map_or("none", String::as_str),
-    };
-    Compression::ALL.into_iter().find(|codec| codec.name() == name).ok_or_else(|| {
-        format!(
-            "{EXCEPTION}Invalid value {name} for configuration compression.type: String must be one of: none, gzip, \
-             snappy, lz4, zstd"
-        )
     })
 }
 
@@ -303,15 +289,6 @@ fn millis(
 ) -> Result<Option<Duration>, String> {
     let given = options.number::<i64>(option)?.or(number(settings, key)?);
     Ok(given.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))))
-}
-
-/// A setting that is a number.
-fn number(settings: &Properties, key: &str) -> Result<Option<i64>, String> {
-    let parse = |text: &String| {
-        let wrong = || format!("{EXCEPTION}Invalid value {text} for configuration {key}: Not a number");
-        text.trim().parse::<i64>().map_err(|_| wrong())
-    };
-    settings.get(key).map(parse).transpose()
 }
 
 /// Checks what changes nothing, and says that it does not.

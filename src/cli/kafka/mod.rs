@@ -3,6 +3,8 @@
 //! `kafka-topics`, `kafka-topics.sh`, `/opt/kafka/bin/kafka-topics.sh` are links to the `ottla` binary. Options, words
 //! and exit codes are those of Kafka 3.9's tools; what they do is done by Ottla's own client.
 
+mod absent;
+mod arguments;
 mod broker_api_versions;
 mod client_config;
 mod cluster;
@@ -14,8 +16,10 @@ mod configs_zookeeper;
 mod console_consumer;
 mod console_producer;
 mod consumer_groups;
+mod consumer_perf;
 mod cub;
 mod daemon;
+mod date_format;
 mod delete_records;
 mod dump_index;
 mod dump_log;
@@ -32,7 +36,12 @@ mod message_json;
 mod moments;
 mod native;
 mod options;
+mod perf_payload;
+mod perf_pipeline;
+mod perf_stats;
 mod processes;
+mod producer_perf;
+mod producer_settings;
 mod reassign;
 mod reassign_dirs;
 mod reassign_options;
@@ -43,6 +52,7 @@ mod server_stop;
 mod settings;
 mod topics;
 mod topics_described;
+mod waiting;
 mod zookeeper_properties;
 mod zookeeper_server;
 mod zookeeper_shell;
@@ -80,6 +90,11 @@ pub const TOOLS: &[Tool] = &[
         run: consumer_groups::run,
     },
     Tool {
+        name: "kafka-consumer-perf-test",
+        class: "org.apache.kafka.tools.ConsumerPerformance",
+        run: consumer_perf::run,
+    },
+    Tool {
         name: "kafka-delete-records",
         class: "org.apache.kafka.tools.DeleteRecordsCommand",
         run: delete_records::run,
@@ -92,6 +107,11 @@ pub const TOOLS: &[Tool] = &[
         run: leader_election::run,
     },
     Tool { name: "kafka-log-dirs", class: "org.apache.kafka.tools.LogDirsCommand", run: log_dirs::run },
+    Tool {
+        name: "kafka-producer-perf-test",
+        class: "org.apache.kafka.tools.ProducerPerformance",
+        run: producer_perf::run,
+    },
     Tool {
         name: "kafka-reassign-partitions",
         class: "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
@@ -109,14 +129,26 @@ pub const TOOLS: &[Tool] = &[
 
 /// The tool of which `called` (an `argv[0]`, with or without directory and `.sh`) is the name.
 pub fn named(called: &str) -> Option<&'static Tool> {
-    let file = called.rsplit('/').next().unwrap_or(called);
-    let name = file.strip_suffix(".sh").unwrap_or(file);
-    TOOLS.iter().find(|tool| tool.name == name)
+    TOOLS.iter().find(|tool| tool.name == script(called))
 }
 
-/// All names, one a line.
+/// Why there is no tool of the name that `called` is, if Kafka has one.
+pub fn absent(called: &str) -> Option<String> {
+    absent::named(script(called)).map(absent::Absent::sentence)
+}
+
+/// A script's name without directory and `.sh`.
+fn script(called: &str) -> &str {
+    let file = called.rsplit('/').next().unwrap_or(called);
+    file.strip_suffix(".sh").unwrap_or(file)
+}
+
+/// All names, one a line, sorted: those of the tools, and those that say why there is none.
 pub fn names() -> String {
-    TOOLS.iter().map(|tool| tool.name).collect::<Vec<_>>().join("\n")
+    let mut names: Vec<&str> = TOOLS.iter().map(|tool| tool.name).collect();
+    names.extend(absent::ABSENT.iter().map(|absent| absent.name));
+    names.sort_unstable();
+    names.join("\n")
 }
 
 /// The tool that a Java class is: Kafka's name of it, or one that other releases and other scripts use.
@@ -141,6 +173,35 @@ mod tests {
         classes.sort_unstable();
         classes.dedup();
         assert_eq!(classes.len(), all, "one class, one tool: {classes:?}");
+        for absent in absent::ABSENT {
+            assert!(named(absent.name).is_none() && of_class(absent.class).is_none(), "{}", absent.name);
+        }
+        assert!(absent::ABSENT.is_sorted_by(|a, b| a.name < b.name));
+    }
+
+    /// What `ls bin/` shows of Kafka 3.9.2's tarball.
+    const KAFKA: &str = "connect-distributed connect-mirror-maker connect-plugin-path connect-standalone kafka-acls \
+        kafka-broker-api-versions kafka-client-metrics kafka-cluster kafka-configs kafka-console-consumer \
+        kafka-console-producer kafka-consumer-groups kafka-consumer-perf-test kafka-delegation-tokens kafka-delete-records \
+        kafka-dump-log kafka-e2e-latency kafka-features kafka-get-offsets kafka-jmx kafka-leader-election kafka-log-dirs \
+        kafka-metadata-quorum kafka-metadata-shell kafka-mirror-maker kafka-producer-perf-test kafka-reassign-partitions \
+        kafka-replica-verification kafka-run-class kafka-server-start kafka-server-stop kafka-storage \
+        kafka-streams-application-reset kafka-topics kafka-transactions kafka-verifiable-consumer \
+        kafka-verifiable-producer trogdor zookeeper-security-migration zookeeper-server-start zookeeper-server-stop \
+        zookeeper-shell";
+
+    #[test]
+    fn every_name_of_kafkas_is_there() {
+        for name in KAFKA.split_whitespace() {
+            let script = format!("/opt/kafka/bin/{name}.sh");
+            assert!(named(&script).is_some() != absent(&script).is_some(), "{name}");
+        }
+        assert_eq!(
+            names().lines().filter(|name| !KAFKA.contains(name)).collect::<Vec<_>>(),
+            ["cub", "kafka.Kafka"]
+        );
+        let one = absent("kafka-acls").unwrap();
+        assert!(one.starts_with("kafka-acls: ") && !one.contains("  ") && !one.contains('\n'), "{one}");
     }
 
     #[test]

@@ -272,6 +272,9 @@ async fn resting(
     let answer = client.metadata(Some(&topics)).await.map_err(|why| wrapped(Failure::timed_out(why)))?;
     let mut found = Replicas::new();
     for topic in answer.topics {
+        if ![0, ErrorCode::UnknownTopicOrPartition.code()].contains(&topic.error_code) {
+            return Err(wrapped(Failure::of(topic.error_code, None)));
+        }
         let name = topic.name.unwrap_or_default();
         for partition in topic.partitions {
             found.insert((name.clone(), partition.partition_index), partition.replica_nodes);

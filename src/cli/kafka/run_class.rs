@@ -3,7 +3,7 @@
 //! There is no Java in it, so `-loggc` has nothing to log, and classes that are no tool of the table are refused by name.
 //! Source: `bin/kafka-run-class.sh`.
 
-use super::{daemon, of_class};
+use super::{absent, daemon, of_class};
 
 const USAGE: &str = "USAGE: kafka-run-class.sh [-daemon] [-name servicename] [-loggc] classname [opts]";
 
@@ -43,11 +43,12 @@ pub fn read(arguments: &[String]) -> Call<'_> {
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let call = read(arguments);
     let Some((class, options)) = call.rest.split_first() else { return Err(USAGE.into()) };
-    let tool = of_class(class).ok_or_else(|| {
-        format!(
+    let tool = of_class(class).ok_or_else(|| match absent::of_class(class) {
+        Some(absent) => absent.sentence(),
+        None => format!(
             "Error: Could not find or load main class {class}: this is Ottla, which runs no Java; it has the tools \
              that `ottla tool-names` lists, under the classes of Kafka 3.9"
-        )
+        ),
     })?;
     if call.daemon {
         let service = call.service.or_else(|| class.rsplit('.').next()).unwrap_or(class);

@@ -97,7 +97,6 @@ impl Settings {
         }
         let opened = Client::open(&urls.join(","), &self.client_id, self.patience).await;
         opened.map_err(|why| {
-            let why = why.replace("--bootstrap", "--bootstrap-server");
             Failure::timed_out(format!("Timed out waiting for a node assignment. Call: {call}; {why}"))
         })
     }

@@ -84,12 +84,15 @@ impl Options {
         self.auth.iter().fold(connector, |connector, (scheme, auth)| connector.with_auth(scheme, auth))
     }
 
-    /// The servers, and the chroot (empty if none).
-    fn servers_and_chroot(&self) -> (&str, &str) {
-        match self.connect.find('/') {
+    /// The servers, without the blanks and empty parts that ZooKeeper's own clients pass over, and the chroot (empty if
+    /// none). A server without a port is at 2181, by the crate.
+    fn servers_and_chroot(&self) -> (String, &str) {
+        let (servers, chroot) = match self.connect.find('/') {
             Some(at) => (&self.connect[..at], self.connect[at..].trim_end_matches('/')),
-            None => (&self.connect, ""),
-        }
+            None => (self.connect.as_str(), ""),
+        };
+        let servers: Vec<&str> = servers.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+        (servers.join(","), chroot)
     }
 }
 
@@ -374,7 +377,7 @@ async fn connect_until(options: &Options, timeout: Duration) -> Result<zk::Clien
     let (servers, chroot) = options.servers_and_chroot();
     let deadline = tokio::time::Instant::now() + timeout;
     loop {
-        let error = match options.connector().connect(servers).await {
+        let error = match options.connector().connect(&servers).await {
             Ok(client) => {
                 let acls = acls_of(options.acl, chroot);
                 let directory = create_options(CreateMode::Persistent, &acls);
@@ -527,4 +530,20 @@ fn stat_of(stat: &zk::Stat) -> Stat {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_and_empty_parts_between_servers_do_not_count() {
+        let parsed = |text: &str| {
+            let options = Options::new(text);
+            let (servers, chroot) = options.servers_and_chroot();
+            (servers, chroot.to_owned())
+        };
+        assert_eq!(parsed("a:1, b ,,c:3/kafka/"), ("a:1,b,c:3".into(), "/kafka".into()));
+        assert_eq!(parsed("a"), ("a".into(), String::new()));
+    }
 }
