@@ -50,6 +50,9 @@ fn check(case: &toml::Table, made: &Plan) {
     for (key, value) in texts(case, "keys") {
         assert_eq!(made.keys.get(&key).map(|(found, _)| found), Some(&value), "{name}: {key}");
     }
+    for key in words(case, "absent") {
+        assert!(!made.keys.contains_key(&key), "{name}: {key}");
+    }
     let text = |field: &str| case.get(field).and_then(toml::Value::as_str);
     if let Some(dialect) = text("dialect") {
         assert_eq!(made.dialect.name, dialect, "{name}");
