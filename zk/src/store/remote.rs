@@ -84,6 +84,11 @@ impl Options {
         self.auth.iter().fold(connector, |connector, (scheme, auth)| connector.with_auth(scheme, auth))
     }
 
+    /// The servers as the connect string names them, each `host` or `host:port`.
+    pub fn servers(&self) -> impl Iterator<Item = &str> {
+        self.servers_and_chroot().0.split(',').map(str::trim).filter(|server| !server.is_empty())
+    }
+
     /// The servers, and the chroot (empty if none).
     fn servers_and_chroot(&self) -> (&str, &str) {
         match self.connect.find('/') {
