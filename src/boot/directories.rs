@@ -22,8 +22,6 @@ const OPEN_FILES_KEPT: u64 = 4096;
 /// Descriptors left for sockets and the rest.
 const OPEN_FILES_SPARED: u64 = 512;
 
-const OFFLINE: &str = "a log directory cannot be used; its replicas stay offline until it is mended and the broker started again";
-
 /// How far loading is, for whoever shows it.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -60,8 +58,8 @@ pub fn open(fs: Arc<dyn Fs>, config: &BrokerConfig, cluster_id: &str) -> Result<
             Ok(dir) => dirs.push(dir),
             Err(error @ DirError::Io { .. }) => {
                 let told = explained(&error);
-                tracing::error!(dir = %path.display(), error = told,
-                    "{OFFLINE}");
+                tracing::error!(dir = %path.display(), error = %told,
+                    "a log directory cannot be used; its replicas stay offline until it is mended and the broker started again");
                 dirs.push(LogDir::failed(fs.clone(), path.clone(), &error));
                 faults.push(told);
             }
@@ -86,12 +84,13 @@ fn explained(error: &DirError) -> String {
     }
 }
 
-/// Tells which of the directories at `paths` failed while their logs were loaded, and why.
-fn tell_failed(manager: &LogManager, paths: &[PathBuf]) {
-    for dir in manager.dirs().iter().filter(|dir| paths.iter().any(|path| path == dir.path())) {
-        if let Some(failure) = dir.failure() {
-            let whose = ownership::explain(dir.path()).map(|whose| format!(": {whose}"));
-            tracing::error!(dir = %dir.path().display(), error = format!("{failure}{}", whose.unwrap_or_default()), "{OFFLINE}");
+/// What may be wrong with those of the directories at `paths` that failed while their logs were loaded.
+fn tell_owners(manager: &LogManager, paths: &[PathBuf]) {
+    for path in paths {
+        if manager.dir(path).is_some_and(|dir| dir.is_offline())
+            && let Some(whose) = ownership::explain(path)
+        {
+            tracing::error!("{whose}");
         }
     }
 }
@@ -138,7 +137,7 @@ impl Directories {
             counter.fetch_add(by, Ordering::Relaxed);
         };
         let loaded = manager.load_all(&|topic| configs.log_config(topic), threads, clock.now(), &note);
-        tell_failed(&manager, &paths);
+        tell_owners(&manager, &paths);
         loaded.map_err(|error| error.to_string())?;
         tracing::info!(
             dirs = ?paths,

@@ -13,7 +13,7 @@ const DEPTH: usize = 2;
 /// What refuses access under `path`, its owner, ours, and the remedy; nothing if nothing does.
 pub fn explain(path: &Path) -> Option<String> {
     let (at, metadata) = refusing(path)?;
-    Some(sentence(&at, &metadata, (geteuid().as_raw(), getegid().as_raw())))
+    Some(sentence(path, &at, &metadata, (geteuid().as_raw(), getegid().as_raw())))
 }
 
 /// The directory itself or, before it is made, the one it is to be made in; else the first file in it that refuses.
@@ -48,17 +48,24 @@ fn is_ours(at: &Path, is_dir: bool) -> bool {
     access(at, if is_dir { wanted | Access::EXEC_OK } else { wanted }).is_ok()
 }
 
-fn sentence(at: &Path, metadata: &Metadata, (uid, gid): (u32, u32)) -> String {
+/// The remedy is for all of `path`: where one file is another's, others will be. Not for what is above it.
+fn sentence(path: &Path, at: &Path, metadata: &Metadata, (uid, gid): (u32, u32)) -> String {
     let (owner, group, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
-    let at = at.display();
-    let remedy = match owner == uid {
-        true => format!("give its owner the rights back: `chmod -R u+rwX {at}`"),
-        false => format!(
-            "either give it to {uid}:{gid} (`chown -R {uid}:{gid} {at}`; if it is mounted into a container, what is \
+    let (all, is_above) = (path.display(), at != path && path.starts_with(at));
+    let remedy = if is_above {
+        format!(
+            "make {all} for it, as its owner: `mkdir -p {all} && chown {uid}:{gid} {all}`, or name another place"
+        )
+    } else if owner == uid {
+        format!("give its owner the rights back: `chmod -R u+rwX {all}`")
+    } else {
+        format!(
+            "either give it to {uid}:{gid} (`chown -R {uid}:{gid} {all}`; if it is mounted into a container, what is \
              mounted, on the host), or run as {owner}:{group} (`user: \"{owner}:{group}\"` in the compose file, \
              `docker run --user {owner}:{group}`)"
-        ),
+        )
     };
+    let at = at.display();
     format!(
         "{at} belongs to {owner}:{group} with mode {mode:o}, and this process runs as {uid}:{gid}; {remedy}"
     )
@@ -73,18 +80,25 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let metadata = std::fs::metadata(dir.path()).expect("it is there");
         let (owner, group, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
-        let theirs = sentence(Path::new("/data"), &metadata, (owner + 1000, 7));
+        let theirs = sentence(Path::new("/data"), Path::new("/data/a-0"), &metadata, (owner + 1000, 7));
         let uid = owner + 1000;
         for part in [
-            format!("/data belongs to {owner}:{group} with mode {mode:o}, and this process runs as {uid}:7;"),
+            format!(
+                "/data/a-0 belongs to {owner}:{group} with mode {mode:o}, and this process runs as {uid}:7;"
+            ),
             format!("`chown -R {uid}:7 /data`"),
             format!("`user: \"{owner}:{group}\"`"),
             format!("`docker run --user {owner}:{group}`"),
         ] {
             assert!(theirs.contains(&part), "{part}: {theirs}");
         }
-        let own = sentence(Path::new("/data"), &metadata, (owner, group));
+        let own = sentence(Path::new("/data"), Path::new("/data"), &metadata, (owner, group));
         assert!(own.contains("`chmod -R u+rwX /data`") && !own.contains("chown"), "{own}");
+        let unmade = sentence(Path::new("/data"), Path::new("/"), &metadata, (uid, 7));
+        let making = format!(
+            "/ belongs to {owner}:{group} with mode {mode:o}, and this process runs as {uid}:7; make /data for it"
+        );
+        assert!(unmade.starts_with(&making) && !unmade.contains("chown -R"), "{unmade}");
     }
 
     #[test]

@@ -219,12 +219,12 @@ fn data_of_another_owner_are_told_with_the_remedy() {
         let owner = std::fs::metadata(&refusing).expect("it is there");
         let (uid, gid) = (owner.uid(), owner.gid());
         let mut command = Command::new(OTTLA);
-        let at = refusing.display();
+        let (at, all) = (refusing.display(), logs.display());
         let (ids, remedy) = if uid == 0 {
             command.uid(SOMEBODY).gid(SOMEBODY);
-            (format!("{SOMEBODY}:{SOMEBODY}"), format!("`chown -R {SOMEBODY}:{SOMEBODY} {at}`"))
+            (format!("{SOMEBODY}:{SOMEBODY}"), format!("`chown -R {SOMEBODY}:{SOMEBODY} {all}`"))
         } else {
-            (format!("{uid}:{gid}"), format!("`chmod -R u+rwX {at}`"))
+            (format!("{uid}:{gid}"), format!("`chmod -R u+rwX {all}`"))
         };
         let told =
             format!("{at} belongs to {uid}:{gid} with mode {mode:o}, and this process runs as {ids}; ");
