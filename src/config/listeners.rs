@@ -142,11 +142,18 @@ impl Listeners {
         let map = parse_map(settings.text("listener.security.protocol.map")).map_err(|fault| vec![fault])?;
         let bind =
             parse_endpoints("listeners", settings.text("listeners"), &map).map_err(|fault| vec![fault])?;
-        let secured = not_served(settings, &bind);
+        let secured = secured(settings, &bind);
         match secured.is_empty() {
             true => Listeners::checked(settings, map, bind).map_err(|fault| vec![fault]),
             false => Err(secured),
         }
+    }
+
+    /// A sentence for each listener that asks for what is not served, whatever else is wrong.
+    pub fn not_served(settings: &Settings) -> Vec<String> {
+        let map = parse_map(settings.text("listener.security.protocol.map"));
+        let bind = map.and_then(|map| parse_endpoints("listeners", settings.text("listeners"), &map));
+        bind.map(|bind| secured(settings, &bind)).unwrap_or_default()
     }
 
     fn checked(
@@ -183,7 +190,7 @@ impl Listeners {
 
 /// A sentence for each listener that is not to be in plain text, and for brokers that are to talk otherwise. First of all: whoever
 /// asks for TLS is not helped by what else is wrong with it.
-fn not_served(settings: &Settings, bind: &[Endpoint]) -> Vec<String> {
+fn secured(settings: &Settings, bind: &[Endpoint]) -> Vec<String> {
     let told = |who: String, protocol: SecurityProtocol| {
         format!(
             "{who} asks for {}, which this release does not serve yet; only PLAINTEXT listeners work",

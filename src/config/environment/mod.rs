@@ -18,7 +18,8 @@ use self::commands::Answered;
 use self::dialect::{BY_HAND, DIALECTS, Dialect};
 use self::names::Meaning;
 use self::topics::NewTopic;
-use super::load::{ConfigErrors, from_properties};
+use super::listeners::Listeners;
+use super::load::{ConfigErrors, Settings, from_properties};
 
 #[cfg(test)]
 mod tests;
@@ -141,6 +142,9 @@ pub fn plan(
     let patience_s = number(variables, "START_TIMEOUT", &mut errors).unwrap_or(START_TIMEOUT_S);
     let log_level = log_level(variables, &mut errors, &mut remarks);
     if !errors.is_empty() {
+        // Whoever is told to mount a key store is to know that it would be for nothing.
+        let pairs = keys.into_iter().map(|(key, (value, _))| (key, value));
+        errors.extend(Settings::from_pairs(pairs).iter().flat_map(|(all, _)| Listeners::not_served(all)));
         // What is missing may be there, misspelt.
         errors.extend(remarks);
         return Err(ConfigErrors(errors));

@@ -104,3 +104,16 @@ fn a_complaint_names_the_variable() {
     assert!(line.ends_with("(set by KAFKA_CFG_NUM_IO_THREADS)"), "{line}");
     assert_eq!(made.explain("something else"), "something else");
 }
+
+#[test]
+fn a_key_store_that_is_not_there_would_be_for_nothing() {
+    let env = BTreeMap::from([
+        ("KAFKA_ZOOKEEPER_CONNECT".to_owned(), "zk:2181".to_owned()),
+        ("KAFKA_ADVERTISED_LISTENERS".to_owned(), "SSL://h:9093".to_owned()),
+        ("KAFKA_SSL_KEYSTORE_FILENAME".to_owned(), "broker.jks".to_owned()),
+    ]);
+    let faults = plan("ottla", "box", &env, &Box::default()).expect_err("two faults").0;
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].ends_with("/etc/kafka/secrets/broker.jks, which is not there: mount it"), "{faults:?}");
+    assert!(faults[1].starts_with("listeners: SSL://0.0.0.0:9093 asks for SSL, which"), "{faults:?}");
+}
