@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::ownership;
 use crate::clock::Clock;
 use crate::config::broker::BrokerConfig;
 use crate::metadata::configs::ConfigCache;
@@ -56,10 +57,11 @@ pub fn open(fs: Arc<dyn Fs>, config: &BrokerConfig, cluster_id: &str) -> Result<
         match LogDir::open(fs.clone(), path.clone(), config.broker_id, cluster_id) {
             Ok(dir) => dirs.push(dir),
             Err(error @ DirError::Io { .. }) => {
-                tracing::error!(dir = %path.display(), %error,
+                let told = explained(&error);
+                tracing::error!(dir = %path.display(), error = %told,
                     "a log directory cannot be used; its replicas stay offline until it is mended and the broker started again");
                 dirs.push(LogDir::failed(fs.clone(), path.clone(), &error));
-                faults.push(error.to_string());
+                faults.push(told);
             }
             // Another process's, broker's or cluster's: going on could do damage.
             Err(error) => return Err(error.to_string()),
@@ -69,6 +71,28 @@ pub fn open(fs: Arc<dyn Fs>, config: &BrokerConfig, cluster_id: &str) -> Result<
         return Err(format!("no log directory can be used: {}", faults.join("; ")));
     }
     Ok(Directories { fs, dirs })
+}
+
+/// The error, and where it is one of rights, whose.
+fn explained(error: &DirError) -> String {
+    match error {
+        DirError::Io { path, source } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            let whose = ownership::explain(path).map(|whose| format!(": {whose}"));
+            format!("{error}{}", whose.unwrap_or_default())
+        }
+        other => other.to_string(),
+    }
+}
+
+/// What may be wrong with those of the directories at `paths` that failed while their logs were loaded.
+fn tell_owners(manager: &LogManager, paths: &[PathBuf]) {
+    for path in paths {
+        if manager.dir(path).is_some_and(|dir| dir.is_offline())
+            && let Some(whose) = ownership::explain(path)
+        {
+            tracing::error!("{whose}");
+        }
+    }
 }
 
 impl Directories {
@@ -88,7 +112,7 @@ impl Directories {
     ) -> Result<(Arc<LogManager>, HashMap<TopicPartition, i64>), String> {
         let mut marks = HashMap::new();
         for dir in self.dirs.iter_mut().filter(|dir| !dir.is_offline()) {
-            dir.set_broker_id(broker_id).map_err(|error| error.to_string())?;
+            dir.set_broker_id(broker_id).map_err(|error| explained(&error))?;
             match read_offsets(&self.fs, &dir.path().join(HIGH_WATERMARK_FILE)) {
                 Ok(read) => marks.extend(read),
                 Err(error) => tracing::warn!(dir = %dir.path().display(), %error,
@@ -112,9 +136,9 @@ impl Directories {
             };
             counter.fetch_add(by, Ordering::Relaxed);
         };
-        manager
-            .load_all(&|topic| configs.log_config(topic), threads, clock.now(), &note)
-            .map_err(|error| error.to_string())?;
+        let loaded = manager.load_all(&|topic| configs.log_config(topic), threads, clock.now(), &note);
+        tell_owners(&manager, &paths);
+        loaded.map_err(|error| error.to_string())?;
         tracing::info!(
             dirs = ?paths,
             partitions = progress.loaded.load(Ordering::Relaxed),

@@ -3,5 +3,7 @@
 mod access_rules;
 pub mod controlled_shutdown;
 pub mod directories;
+pub mod ensemble;
+pub mod ownership;
 pub mod startup;
 pub mod tasks;

@@ -47,19 +47,22 @@ pub fn load(
     overrides: &[String],
     defaults: &[(&str, String)],
 ) -> Result<(BrokerConfig, Vec<String>), String> {
-    let mut pairs: Vec<(String, String)> =
-        defaults.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let mut pairs = Vec::new();
     if let Some(file) = file {
         pairs.extend(read(file)?);
     }
     for text in overrides {
         pairs.push(from_override(text)?);
     }
+    // A default id does not stand against one that is set by Kafka's other name for it.
+    let has_id = pairs.iter().any(|(key, _)| key == "node.id");
+    let defaults = defaults.iter().filter(|(key, _)| !has_id || *key != "broker.id");
+    let defaults = defaults.map(|(key, value)| ((*key).to_owned(), value.clone()));
     let explain = |error: ConfigErrors| match file {
         Some(file) => format!("{} cannot be used:\n{error}", file.display()),
         None => error.to_string(),
     };
-    from_pairs(pairs).map_err(explain)
+    from_pairs(defaults.chain(pairs)).map_err(explain)
 }
 
 /// A configuration from keys and values, later ones winning, and warnings.
@@ -82,4 +85,23 @@ fn read(file: &Path) -> Result<Vec<(String, String)>, String> {
         false => from_properties(&bytes),
     };
     pairs.map_err(|error| wrong(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_id_gives_way_to_both_names() {
+        let defaults = [("zookeeper.connect", "zk:2181"), ("log.dirs", "/a"), ("broker.id", "1")]
+            .map(|(key, value)| (key, value.to_owned()));
+        let id = |overrides: &[&str]| {
+            let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+            load(None, &overrides, &defaults).map(|(config, _)| config.broker_id)
+        };
+        assert_eq!(id(&[]), Ok(Some(1)));
+        assert_eq!(id(&["broker.id=3"]), Ok(Some(3)));
+        assert_eq!(id(&["node.id=3"]), Ok(Some(3)));
+        assert!(id(&["node.id=3", "broker.id=1"]).is_err());
+    }
 }

@@ -9,24 +9,19 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::admin::{self, Trouble};
-use super::connect::{Bootstrap, Client};
-use super::{config, logging, serve};
+use super::{config, first_topics, logging, serve};
+use crate::admin::validation::validate_topic_name;
 use crate::config::broker::BrokerConfig;
 use crate::config::environment::dialect::DIALECTS;
 use crate::config::environment::topics::NewTopic;
-use crate::config::environment::{self, Outside, Plan};
+use crate::config::environment::{self, Outside, Plan, Source};
 use crate::config::keys::{Kind, broker_key};
-use crate::protocol::error_code::ErrorCode;
-use crate::protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
 
 /// Where the embedded ZooKeeper keeps its data.
 const ZOOKEEPER_DATA: &str = "/var/lib/ottla/zookeeper";
 const ZOOKEEPER_PORT: u16 = 2181;
 /// A mounted file is at most this large.
 const FILE_MAX: u64 = 1 << 20;
-/// Between two tries to make a topic.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// A broker as the variables of its container say.
 #[derive(Debug, Default, Args)]
@@ -45,7 +40,7 @@ pub fn is_entry(called: &str) -> bool {
 impl Container {
     /// Runs until a signal, started under the name `called`.
     pub fn run(self, called: &str) -> Result<(), String> {
-        let plan = planned(called)?;
+        let plan = planned(called, &Here)?;
         let (config, warnings) = checked(&plan)?;
         if self.check {
             return print(&plan, &warnings);
@@ -59,7 +54,9 @@ impl Container {
                 return Err(format!("CUSTOM_INIT_SCRIPT failed: {status:?}"));
             }
         }
-        let topics = make(own_address(&config), plan.topics, Duration::from_secs(plan.patience_s));
+        let patience = Duration::from_secs(plan.patience_s);
+        let named = named(&plan, "zookeeper.connect");
+        let topics = first_topics::make(own_address(&config), plan.topics, patience);
         match plan.is_embedded {
             true => serve::embedded(
                 config,
@@ -67,27 +64,41 @@ impl Container {
                 ([0, 0, 0, 0], ZOOKEEPER_PORT).into(),
                 topics,
             ),
-            false => serve::external(config, topics),
+            false => serve::external(config, &named, topics),
         }
     }
 }
 
+/// Where the user of this container says what `key` is.
+fn named(plan: &Plan, key: &str) -> String {
+    match plan.keys.get(key) {
+        Some((_, Source::Variable(name))) => format!("{name} ({key})"),
+        Some((_, Source::File(path))) => format!("{key} in {path}"),
+        Some((_, Source::Dialect)) | None => key.to_owned(),
+    }
+}
+
 /// The plan of this very container.
-fn planned(called: &str) -> Result<Plan, String> {
+fn planned(called: &str, outside: &dyn Outside) -> Result<Plan, String> {
     let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
     let variables: BTreeMap<String, String> =
         std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
     let hostname = variables.get("HOSTNAME").filter(|name| !name.is_empty()).cloned();
     let hostname =
         hostname.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
-    environment::plan(called, &hostname, &variables, &Here).map_err(|errors| errors.to_string())
+    environment::plan(called, &hostname, &variables, outside).map_err(|errors| errors.to_string())
 }
 
 fn checked(plan: &Plan) -> Result<(BrokerConfig, Vec<String>), String> {
     let pairs = plan.keys.iter().map(|(key, (value, _))| (key.clone(), value.clone()));
     let (config, warnings) = config::from_pairs(pairs)
         .map_err(|errors| errors.0.iter().map(|line| plan.explain(line)).collect::<Vec<_>>().join("\n"))?;
-    Ok((config, warnings.iter().map(|line| plan.explain(line)).collect()))
+    let names = plan.topics.iter().filter_map(|topic| validate_topic_name(&topic.name).err());
+    let faults: Vec<String> = names.map(|error| format!("KAFKA_CREATE_TOPICS: {error}")).collect();
+    match faults.is_empty() {
+        true => Ok((config, warnings.iter().map(|line| plan.explain(line)).collect())),
+        false => Err(faults.join("\n")),
+    }
 }
 
 /// The address at which this broker asks itself.
@@ -103,8 +114,33 @@ fn own_address(config: &BrokerConfig) -> String {
 }
 
 /// The address at which the broker of this container asks itself, for its health.
+///
+/// The commands among the variables say what this broker tells others, and are not run where they have no part in the address: they
+/// may be slow, and this is asked every few seconds. Whether they have shows when two answers that any of them might give make the
+/// same address.
 pub fn own_broker() -> Result<String, String> {
-    Ok(own_address(&checked(&planned("")?)?.0))
+    let with = |outside: &dyn Outside| Ok(own_address(&checked(&planned("", outside)?)?.0));
+    match (with(&Supposed("1")), with(&Supposed("2"))) {
+        (Ok(one), Ok(other)) if one == other => Ok(one),
+        (_, _) => with(&Here),
+    }
+}
+
+/// This machine, with this for the answer of every command.
+struct Supposed(&'static str);
+
+impl Outside for Supposed {
+    fn file(&self, path: &str) -> Result<Option<String>, String> {
+        Here.file(path)
+    }
+
+    fn is_mounted(&self, path: &str) -> bool {
+        Here.is_mounted(path)
+    }
+
+    fn run(&self, _: &str) -> Result<String, String> {
+        Ok(self.0.to_owned())
+    }
 }
 
 fn print(plan: &Plan, warnings: &[String]) -> Result<(), String> {
@@ -163,68 +199,5 @@ impl Outside for Here {
                 String::from_utf8_lossy(&output.stderr).trim()
             )),
         }
-    }
-}
-
-/// Makes topics once the cluster takes them, each unless it is there; gives up after `patience`.
-async fn make(at: String, mut topics: Vec<NewTopic>, patience: Duration) {
-    let end = tokio::time::Instant::now() + patience;
-    while !topics.is_empty() {
-        let mut left = Vec::new();
-        for topic in topics {
-            match make_one(&at, &topic).await {
-                Made::Done => tracing::info!(topic = topic.name, "topic of KAFKA_CREATE_TOPICS is there"),
-                Made::Refused(why) => tracing::error!("KAFKA_CREATE_TOPICS: {why}"),
-                Made::NotYet(why) if tokio::time::Instant::now() >= end => {
-                    tracing::error!("KAFKA_CREATE_TOPICS: {why}; given up after {} s", patience.as_secs());
-                }
-                Made::NotYet(why) => {
-                    tracing::debug!("KAFKA_CREATE_TOPICS: {why}; trying again");
-                    left.push(topic);
-                }
-            }
-        }
-        topics = left;
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-enum Made {
-    Done,
-    /// Another try may help: brokers are missing yet.
-    NotYet(String),
-    Refused(String),
-}
-
-async fn make_one(at: &str, topic: &NewTopic) -> Made {
-    let mut client = match Client::connect(&Bootstrap::at(at)).await {
-        Ok(client) => client,
-        Err(error) => return Made::NotYet(error),
-    };
-    let config = |(name, value): &(String, String)| CreatableTopicConfig {
-        name: name.clone(),
-        value: Some(value.clone()),
-        ..Default::default()
-    };
-    let asked = CreatableTopic {
-        name: topic.name.clone(),
-        num_partitions: topic.partitions,
-        replication_factor: topic.replication_factor,
-        configs: topic.configs.iter().map(config).collect(),
-        ..Default::default()
-    };
-    const THERE: i16 = ErrorCode::TopicAlreadyExists.code();
-    const FINAL: [i16; 5] = [
-        ErrorCode::InvalidTopicException.code(),
-        ErrorCode::InvalidPartitions.code(),
-        ErrorCode::InvalidConfig.code(),
-        ErrorCode::InvalidRequest.code(),
-        ErrorCode::PolicyViolation.code(),
-    ];
-    let why = |trouble: Trouble| trouble.explain(&format!("topic {}", topic.name));
-    match admin::create_topic(&mut client, asked).await {
-        Ok(_) | Err(Trouble::Refused { code: THERE, .. }) => Made::Done,
-        Err(trouble @ Trouble::Refused { code, .. }) if FINAL.contains(&code) => Made::Refused(why(trouble)),
-        Err(trouble) => Made::NotYet(why(trouble)),
     }
 }

@@ -7,6 +7,7 @@ mod connect;
 pub mod consume;
 pub mod container;
 mod explain;
+mod first_topics;
 pub mod groups;
 pub mod health;
 pub mod kafka;

@@ -10,15 +10,18 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use ottla_zk::server::{Options as ServerOptions, Server};
-use ottla_zk::store::{Local, Options as StoreOptions, Remote, Store};
+use ottla_zk::store::{Local, Options as StoreOptions, Store};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{config, logging};
 use crate::boot::directories::Progress;
 use crate::boot::startup::{self, Running};
+use crate::boot::{ensemble, ownership};
 use crate::config::broker::BrokerConfig;
 use crate::config::environment::dialect::ALONE;
+
+const EARLY: &str = "stopped by a signal before it was up";
 
 /// A broker with an embedded ZooKeeper, for development.
 #[derive(Debug, Args)]
@@ -82,7 +85,9 @@ impl Start {
         logging::start();
         let (config, warnings) = config::load(Some(&self.config), &self.overrides, &[])?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        external(config, ready(()))
+        let is_over = self.overrides.iter().any(|pair| pair.starts_with("zookeeper.connect="));
+        let place = if is_over { "--override".into() } else { self.config.to_string_lossy() };
+        external(config, &format!("zookeeper.connect in {place}"), ready(()))
     }
 }
 
@@ -96,15 +101,14 @@ pub fn embedded(
 ) -> Result<(), String> {
     let runtimes = Runtimes::start(&config)?;
     runtimes.control.block_on(async {
-        let options = ServerOptions {
-            listen: zookeeper,
-            data_dir: Some(data.to_owned()),
-            ..ServerOptions::default()
-        };
+        let mut signals = Signals::listen()?;
+        let options =
+            ServerOptions { listen: zookeeper, data_dir: Some(data.to_owned()), ..ServerOptions::default() };
         let server = Server::start(options).await.map_err(|error| {
             format!(
-                "the embedded ZooKeeper cannot start on {zookeeper} with data in {}: {error}; choose another port or place",
-                data.display()
+                "the embedded ZooKeeper cannot start on {zookeeper} with data in {}: {error}; {}",
+                data.display(),
+                ownership::explain(data).unwrap_or_else(|| "choose another port or place".to_owned())
             )
         })?;
         tracing::info!(zookeeper = %server.local_addr(), data = %data.display(), "embedded ZooKeeper is up");
@@ -112,27 +116,36 @@ pub fn embedded(
         let store = Local::connect(&server.handle(), timeout_ms).await.map_err(|error| error.to_string())?;
         let store = Arc::new(store);
         tokio::spawn(meanwhile);
-        let result = serve(config, store.clone(), &runtimes).await;
+        let result = serve(config, store.clone(), &runtimes, &mut signals).await;
         store.close().await;
-        server.stop().await.map_err(|error| format!("the embedded ZooKeeper did not stop cleanly: {error}"))?;
+        server
+            .stop()
+            .await
+            .map_err(|error| format!("the embedded ZooKeeper did not stop cleanly: {error}"))?;
         result
     })
 }
 
-/// Runs a broker of the ensemble that its configuration names, until a signal; `meanwhile` runs beside it.
+/// Runs a broker of the ensemble that its configuration names, until a signal; `named` is where the operator wrote which that is;
+/// `meanwhile` runs beside it.
 pub fn external(
     config: BrokerConfig,
+    named: &str,
     meanwhile: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), String> {
     let runtimes = Runtimes::start(&config)?;
     runtimes.control.block_on(async {
+        let mut signals = Signals::listen()?;
         let mut options = StoreOptions::new(config.zookeeper_connect.clone());
         options.session_timeout = config.zookeeper_session_timeout;
         options.connection_timeout = config.zookeeper_connection_timeout;
         tracing::info!(zookeeper = config.zookeeper_connect, "connecting to ZooKeeper");
-        let store = Arc::new(Remote::connect(options).await.map_err(|error| error.to_string())?);
+        let store = tokio::select! {
+            store = ensemble::connect(options, named) => Arc::new(store?),
+            () = signals.any() => return Err(EARLY.into()),
+        };
         tokio::spawn(meanwhile);
-        let result = serve(config, store.clone(), &runtimes).await;
+        let result = serve(config, store.clone(), &runtimes, &mut signals).await;
         store.close(Duration::from_secs(5)).await;
         result
     })
@@ -168,15 +181,41 @@ impl Runtimes {
     }
 }
 
-async fn serve(config: BrokerConfig, store: Arc<dyn Store>, runtimes: &Runtimes) -> Result<(), String> {
-    let mut term = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+/// What ends a broker. Heard from the first moment on: the first process of a container is not ended by a signal that it does not
+/// ask for.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, String> {
+        let listen = |kind| signal(kind).map_err(|error| error.to_string());
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn serve(
+    config: BrokerConfig,
+    store: Arc<dyn Store>,
+    runtimes: &Runtimes,
+    signals: &mut Signals,
+) -> Result<(), String> {
     let progress = Arc::new(Progress::default());
     let bar = tokio::spawn(show(progress.clone()));
     let started = tokio::select! {
         started = startup::start(config, store, progress, runtimes.workers.clone()) => started,
-        _ = term.recv() => return Err("stopped by a signal before it was up".into()),
-        _ = interrupt.recv() => return Err("stopped by a signal before it was up".into()),
+        () = signals.any() => return Err(EARLY.into()),
     };
     bar.abort();
     let running: Running = started?;
@@ -184,8 +223,7 @@ async fn serve(config: BrokerConfig, store: Arc<dyn Store>, runtimes: &Runtimes)
         tracing::info!("point clients at {}:{}", endpoint.host, endpoint.port);
     }
     tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
+        () = signals.any() => {}
         () = running.broker.halt.notified() => return Err("no log directory is left; mend the disks and start again".into()),
     }
     running.stop().await;

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::listeners::{Listeners, SecurityProtocol};
+use super::listeners::Listeners;
 use super::load::{ConfigErrors, Settings};
 
 /// Parsed once at start.
@@ -61,10 +61,7 @@ impl BrokerConfig {
     /// Checks everything, and reports every fault at once.
     pub fn from_settings(settings: Settings) -> Result<BrokerConfig, ConfigErrors> {
         let mut errors = Vec::new();
-        let listeners = Listeners::from_settings(&settings).map_err(|error| errors.push(error)).ok();
-        if let Some(listeners) = &listeners {
-            errors.extend(unsupported_security(listeners));
-        }
+        let listeners = Listeners::from_settings(&settings).map_err(|faults| errors.extend(faults)).ok();
         errors.extend(cross_checks(&settings));
         errors.extend(not_served(&settings));
         let release = inter_broker_release(&settings).map_err(|error| errors.push(error)).ok();
@@ -102,19 +99,6 @@ impl BrokerConfig {
 fn log_dirs(settings: &Settings) -> Vec<PathBuf> {
     let key = if settings.set("log.dirs").is_some() { "log.dirs" } else { "log.dir" };
     settings.list(key).into_iter().map(PathBuf::from).collect()
-}
-
-fn unsupported_security(listeners: &Listeners) -> Vec<String> {
-    let secured = listeners.bind.iter().filter(|endpoint| endpoint.security != SecurityProtocol::Plaintext);
-    secured
-        .map(|endpoint| {
-            format!(
-                "listener {} asks for {}, which this release does not serve yet; only PLAINTEXT listeners work",
-                endpoint.listener,
-                endpoint.security.name()
-            )
-        })
-        .collect()
 }
 
 /// Flags that would be dangerous to pass over: what they promise would silently not be so.
@@ -158,6 +142,13 @@ fn cross_checks(settings: &Settings) -> Vec<String> {
         "process.roles asks for KRaft; Ottla works with ZooKeeper only: remove it",
     );
     let id = number("broker.id");
+    let node = settings.set("node.id").map_or(id, |_| number("node.id"));
+    require(
+        node == id,
+        &format!(
+            "node.id is {node} and broker.id is {id}: one broker has one id; set only one of them, or both to the same value"
+        ),
+    );
     if settings.flag("broker.id.generation.enable") {
         require(
             (-1..=number("reserved.broker.max.id")).contains(&id),
@@ -218,6 +209,17 @@ mod tests {
     }
 
     #[test]
+    fn node_id_is_another_name_of_broker_id() {
+        let id = |pairs: &[(&str, &str)]| {
+            let all = [&[("zookeeper.connect", "zk:2181"), ("log.dirs", "/a")], pairs].concat();
+            config(&all).map(|config| config.broker_id)
+        };
+        assert_eq!(id(&[("node.id", "3")]), Ok(Some(3)));
+        assert_eq!(id(&[("node.id", "3"), ("broker.id", "3")]), Ok(Some(3)));
+        assert!(id(&[("node.id", "3"), ("broker.id", "-1")]).is_err(), "as Kafka refuses it");
+    }
+
+    #[test]
     fn kraft_is_refused_beside_zookeeper_too() {
         let refused = config(&[("zookeeper.connect", "zk:2181"), ("process.roles", "broker")]);
         assert!(refused.expect_err("KRaft").to_string().contains("process.roles asks for KRaft"));
@@ -227,16 +229,20 @@ mod tests {
     fn every_fault_is_reported_at_once() {
         let errors = config(&[
             ("broker.id", "2000"),
+            ("node.id", "2"),
             ("listeners", "SSL://:9093"),
-            ("security.inter.broker.protocol", "SSL"),
             ("log.retention.ms", "0"),
             ("log.dirs", ","),
             ("zookeeper.ssl.client.enable", "true"),
             ("inter.broker.protocol.version", "2.0"),
         ])
-        .expect_err("seven faults");
-        assert_eq!(errors.0.len(), 7, "{errors}");
+        .expect_err("eight faults");
+        assert_eq!(errors.0.len(), 8, "{errors}");
         assert!(errors.0[0].contains("SSL"));
+        assert!(
+            errors.0[2].starts_with("node.id is 2 and broker.id is 2000: one broker has one id"),
+            "{errors}"
+        );
         assert!(errors.0[1].starts_with("zookeeper.connect is missing"));
     }
 

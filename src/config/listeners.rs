@@ -136,10 +136,31 @@ fn parse_endpoints(
 }
 
 impl Listeners {
-    /// From the settings, with Kafka's cross checks (`KafkaConfig.validateValues`).
-    pub fn from_settings(settings: &Settings) -> Result<Listeners, String> {
-        let map = parse_map(settings.text("listener.security.protocol.map"))?;
-        let bind = parse_endpoints("listeners", settings.text("listeners"), &map)?;
+    /// From the settings, with Kafka's cross checks (`KafkaConfig.validateValues`). The error has a sentence for each listener that asks
+    /// for what is not served, or else the first fault.
+    pub fn from_settings(settings: &Settings) -> Result<Listeners, Vec<String>> {
+        let map = parse_map(settings.text("listener.security.protocol.map")).map_err(|fault| vec![fault])?;
+        let bind =
+            parse_endpoints("listeners", settings.text("listeners"), &map).map_err(|fault| vec![fault])?;
+        let secured = secured(settings, &bind);
+        match secured.is_empty() {
+            true => Listeners::checked(settings, map, bind).map_err(|fault| vec![fault]),
+            false => Err(secured),
+        }
+    }
+
+    /// A sentence for each listener that asks for what is not served, whatever else is wrong.
+    pub fn not_served(settings: &Settings) -> Vec<String> {
+        let map = parse_map(settings.text("listener.security.protocol.map"));
+        let bind = map.and_then(|map| parse_endpoints("listeners", settings.text("listeners"), &map));
+        bind.map(|bind| secured(settings, &bind)).unwrap_or_default()
+    }
+
+    fn checked(
+        settings: &Settings,
+        map: BTreeMap<String, SecurityProtocol>,
+        bind: Vec<Endpoint>,
+    ) -> Result<Listeners, String> {
         if bind.is_empty() {
             return Err("listeners is empty: name at least one, for example PLAINTEXT://:9092".into());
         }
@@ -165,6 +186,29 @@ impl Listeners {
         check_control_plane(settings, &advertised, &inter_broker)?;
         Ok(Listeners { bind, advertised, inter_broker, map })
     }
+}
+
+/// A sentence for each listener that is not to be in plain text, and for brokers that are to talk otherwise. First of all: whoever
+/// asks for TLS is not helped by what else is wrong with it.
+fn secured(settings: &Settings, bind: &[Endpoint]) -> Vec<String> {
+    let told = |who: String, protocol: SecurityProtocol| {
+        format!(
+            "{who} asks for {}, which this release does not serve yet; only PLAINTEXT listeners work",
+            protocol.name()
+        )
+    };
+    let is_secured = |protocol: SecurityProtocol| protocol != SecurityProtocol::Plaintext;
+    let listeners = bind.iter().filter(|endpoint| is_secured(endpoint.security)).map(|endpoint| {
+        let by_map = if endpoint.listener == endpoint.security.name() {
+            ""
+        } else {
+            " (listener.security.protocol.map)"
+        };
+        told(format!("listeners: {endpoint}{by_map}"), endpoint.security)
+    });
+    let key = "security.inter.broker.protocol";
+    let brokers = SecurityProtocol::from_name(settings.text(key)).filter(|protocol| is_secured(*protocol));
+    listeners.chain(brokers.map(|protocol| told(key.to_owned(), protocol))).collect()
 }
 
 fn inter_broker_name(
@@ -218,7 +262,8 @@ mod tests {
 
     fn listeners(pairs: &[(&str, &str)]) -> Result<Listeners, String> {
         let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        Listeners::from_settings(&Settings::from_pairs(pairs).expect("valid keys").0)
+        let faults = |faults: Vec<String>| faults.join("\n");
+        Listeners::from_settings(&Settings::from_pairs(pairs).expect("valid keys").0).map_err(faults)
     }
 
     #[test]
@@ -243,11 +288,23 @@ mod tests {
         assert!(error(&[("listeners", "FOO://:1")]).contains("no security protocol"));
         assert!(error(&[("listeners", "PLAINTEXT:9092")]).contains("NAME://host:port"));
         assert!(error(&[("listeners", "PLAINTEXT://:9092,SSL://:9092")]).contains("different port"));
+        let served = "which this release does not serve yet; only PLAINTEXT listeners work";
+        assert_eq!(
+            error(&[
+                ("listeners", "SSL://:9093,OUT://:9094"),
+                ("listener.security.protocol.map", "SSL:SSL,OUT:SASL_PLAINTEXT")
+            ]),
+            format!(
+                "listeners: SSL://:9093 asks for SSL, {served}\n\
+                 listeners: OUT://:9094 (listener.security.protocol.map) asks for SASL_PLAINTEXT, {served}"
+            )
+        );
         assert!(
             error(&[("listeners", "PLAINTEXT://0.0.0.0:9092")]).contains("advertised.listeners cannot use")
         );
         assert!(error(&[("advertised.listeners", "SSL://a:1")]).contains("which listeners does not"));
-        assert!(error(&[("security.inter.broker.protocol", "SSL")]).contains("not advertised"));
+        assert!(error(&[("security.inter.broker.protocol", "SSL")]).contains("protocol asks for SSL, which"));
+        assert!(error(&[("inter.broker.listener.name", "SSL")]).contains("not advertised"));
         let control = |name: &str| {
             listeners(&[
                 ("listeners", "PLAINTEXT://a:1,CONTROL://a:2"),

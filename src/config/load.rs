@@ -44,6 +44,10 @@ impl Settings {
         for (key, value) in pairs {
             values.insert(key.trim().to_owned(), value.trim().to_owned());
         }
+        // Kafka's two names of one key (`KafkaConfig.populateSynonyms`).
+        if let (None, Some(id)) = (values.get("broker.id"), values.get("node.id")) {
+            values.insert("broker.id".to_owned(), id.clone());
+        }
         let mut warnings = Vec::new();
         let mut errors = Vec::new();
         for (name, value) in &values {

@@ -2,25 +2,38 @@
 //!
 //! Sources: `cub listeners` of Confluent's image, `configure` of Apache's, `start-kafka.sh` of wurstmeister's.
 
-use std::collections::BTreeMap;
-
+use super::commands::Answered;
 use super::{Keys, Source};
 
 const PORT: &str = "9092";
+const ADVERTISED: [&str; 2] = ["KAFKA_ADVERTISED_HOST_NAME", "KAFKA_ADVERTISED_PORT"];
 
 /// Completes `keys` from the older variables of hosts and ports, and binds to all addresses what is only advertised.
-pub fn complete(keys: &mut Keys, variables: &BTreeMap<String, String>, remarks: &mut Vec<String>) {
-    let of = |name: &str| variables.get(name).map(String::as_str).filter(|value| !value.is_empty());
+/// Ports that are none are told.
+pub fn complete(keys: &mut Keys, answered: &Answered, errors: &mut Vec<String>, remarks: &mut Vec<String>) {
+    let of = |name: &str| answered.variables.get(name).map(String::as_str).filter(|value| !value.is_empty());
     // Kubernetes puts an URL there.
-    let own_port = of("KAFKA_PORT").filter(|port| !port.contains("://")).or(of("KAFKA_PORT_NUMBER"));
-    let (host, port) = (of("KAFKA_ADVERTISED_HOST_NAME"), of("KAFKA_ADVERTISED_PORT"));
-    let set = |keys: &mut Keys, key: &str, value: String, variable: &str| {
-        keys.entry(key.to_owned()).or_insert((value, Source::Variable(variable.to_owned())));
+    let general_port = of("KAFKA_PORT").filter(|port| !port.contains("://"));
+    let own_variable = if general_port.is_some() { "KAFKA_PORT" } else { "KAFKA_PORT_NUMBER" };
+    let own_port = general_port.or(of("KAFKA_PORT_NUMBER"));
+    let (host, port) = (of(ADVERTISED[0]), of(ADVERTISED[1]));
+    // Whatever of them is set made the value.
+    let set = |keys: &mut Keys, key: &str, value: String, variables: &[&'static str]| {
+        let set = variables.iter().filter(|name| of(name).is_some());
+        let names: Vec<&str> = set.map(|name| answered.origin(name)).collect();
+        let source = if names.is_empty() { Source::Dialect } else { Source::Variable(names.join(", ")) };
+        keys.entry(key.to_owned()).or_insert((value, source));
     };
-    if keys.contains_key("listeners") || keys.contains_key("advertised.listeners") {
-        let older = ["KAFKA_ADVERTISED_HOST_NAME", "KAFKA_ADVERTISED_PORT", "KAFKA_HOST_NAME"];
+    let is_named = keys.contains_key("listeners") || keys.contains_key("advertised.listeners");
+    for (variable, port) in [(own_variable, own_port), (ADVERTISED[1], port)] {
+        if let Some(port) = port.filter(|port| !is_named && port.parse::<u16>().is_err()) {
+            errors.push(format!("{variable} = {port} is no port"));
+        }
+    }
+    if is_named {
+        let older = [ADVERTISED[0], ADVERTISED[1], "KAFKA_HOST_NAME"];
         for variable in older.into_iter().filter(|variable| of(variable).is_some()) {
-            remarks.push(format!("{variable} is ignored: the listeners are named"));
+            remarks.push(format!("{} is ignored: the listeners are named", answered.origin(variable)));
         }
     } else if let Some((outside, inside)) = named(&of) {
         let bind = own_port.unwrap_or(PORT);
@@ -31,15 +44,26 @@ pub fn complete(keys: &mut Keys, variables: &BTreeMap<String, String>, remarks: 
             bound.insert(0, format!("{outside}://:{port}"));
             told.insert(0, format!("{outside}://{}:{port}", host.unwrap_or("")));
         }
-        set(keys, "listeners", bound.join(","), "KAFKA_PROTOCOL_NAME");
-        set(keys, "advertised.listeners", told.join(","), "KAFKA_ADVERTISED_PROTOCOL_NAME");
-        set(keys, "inter.broker.listener.name", inside.to_owned(), "KAFKA_PROTOCOL_NAME");
+        let protocols = ["KAFKA_ADVERTISED_PROTOCOL_NAME", "KAFKA_PROTOCOL_NAME"];
+        set(
+            keys,
+            "listeners",
+            bound.join(","),
+            &[protocols[0], protocols[1], "KAFKA_HOST_NAME", own_variable],
+        );
+        set(
+            keys,
+            "advertised.listeners",
+            told.join(","),
+            &[protocols[0], protocols[1], ADVERTISED[0], ADVERTISED[1]],
+        );
+        set(keys, "inter.broker.listener.name", inside.to_owned(), &protocols);
     } else if host.is_some() || port.is_some() || own_port.is_some() {
         let bind = own_port.unwrap_or(PORT);
         let bind_host = of("KAFKA_HOST_NAME").unwrap_or("");
-        set(keys, "listeners", format!("PLAINTEXT://{bind_host}:{bind}"), "KAFKA_PORT");
+        set(keys, "listeners", format!("PLAINTEXT://{bind_host}:{bind}"), &["KAFKA_HOST_NAME", own_variable]);
         let told = format!("PLAINTEXT://{}:{}", host.unwrap_or(""), port.unwrap_or(bind));
-        set(keys, "advertised.listeners", told, "KAFKA_ADVERTISED_HOST_NAME");
+        set(keys, "advertised.listeners", told, &ADVERTISED);
     }
     if let (None, Some((told, source))) = (keys.get("listeners"), keys.get("advertised.listeners")) {
         let bound = told.split(',').map(on_all_addresses).collect::<Vec<_>>().join(",");

@@ -5,6 +5,7 @@
 //! `tests/fixtures/dialects.toml`. Sources: `KafkaDockerWrapper` and `docker/resources` of Apache Kafka, `configure` and `dub` of
 //! Confluent's images, `libkafka.sh` of bitnami's, `start-kafka.sh` and `create-topics.sh` of wurstmeister's.
 
+mod commands;
 pub mod dialect;
 mod listeners;
 pub mod names;
@@ -13,10 +14,12 @@ pub mod topics;
 
 use std::collections::BTreeMap;
 
+use self::commands::Answered;
 use self::dialect::{BY_HAND, DIALECTS, Dialect};
 use self::names::Meaning;
 use self::topics::NewTopic;
-use super::load::{ConfigErrors, from_properties};
+use super::listeners::Listeners;
+use super::load::{ConfigErrors, Settings, from_properties};
 
 #[cfg(test)]
 mod tests;
@@ -103,7 +106,8 @@ pub fn plan(
     outside: &dyn Outside,
 ) -> Result<Plan, ConfigErrors> {
     let (mut errors, mut remarks) = (Vec::new(), Vec::new());
-    let variables = &answered(variables, outside, &mut errors);
+    let answered = &commands::answer(variables, outside, &mut errors);
+    let variables = &answered.variables;
     let file = mounted_file(outside, &mut errors);
     let owner = file.as_ref().map(|(owner, ..)| *owner);
     let dialect = dialect::choose(called, hostname, variables, owner, outside)
@@ -114,12 +118,10 @@ pub fn plan(
         Some((_, path, text)) => in_file(path, &text, &mut errors),
         None => dialect.base.iter().map(|(key, value)| taken(key, value)).collect(),
     };
-    let mut own = from_names(variables, is_all_in_file, &mut errors, &mut remarks);
+    let mut own = from_names(answered, is_all_in_file, &mut errors, &mut remarks);
     if !is_all_in_file {
-        for (key, value, source) in secrets::read(variables, outside, &mut errors) {
-            own.entry(key).or_insert((value, source));
-        }
-        listeners::complete(&mut own, variables, &mut remarks);
+        secrets::read(&mut own, variables, outside, &mut errors);
+        listeners::complete(&mut own, answered, &mut errors, &mut remarks);
     }
     let is_bare = own.is_empty() && !has_file;
     keys.extend(own);
@@ -136,10 +138,13 @@ pub fn plan(
         keys.extend([taken("log.dirs", &dialect.data(hostname))]);
     }
     contradictions(variables, &keys, &mut errors);
-    let topics = made(variables, &mut errors);
+    let topics = made(variables, &mut errors, &mut remarks);
     let patience_s = number(variables, "START_TIMEOUT", &mut errors).unwrap_or(START_TIMEOUT_S);
     let log_level = log_level(variables, &mut errors, &mut remarks);
     if !errors.is_empty() {
+        // Whoever is told to mount a key store is to know that it would be for nothing.
+        let pairs = keys.into_iter().map(|(key, (value, _))| (key, value));
+        errors.extend(Settings::from_pairs(pairs).iter().flat_map(|(all, _)| Listeners::not_served(all)));
         // What is missing may be there, misspelt.
         errors.extend(remarks);
         return Err(ConfigErrors(errors));
@@ -149,41 +154,6 @@ pub fn plan(
 
 fn taken(key: &str, value: &str) -> (String, (String, Source)) {
     (key.to_owned(), (value.to_owned(), Source::Dialect))
-}
-
-/// The variables with what commands say put in (wurstmeister).
-fn answered(
-    variables: &BTreeMap<String, String>,
-    outside: &dyn Outside,
-    errors: &mut Vec<String>,
-) -> BTreeMap<String, String> {
-    let mut answered = variables.clone();
-    let mut ask = |name: &str| {
-        let command = variables.get(name).filter(|command| !command.is_empty())?;
-        let said = outside.run(command).map(|said| said.trim().to_owned());
-        said.map_err(|error| errors.push(format!("{name}: {error}"))).ok().filter(|said| !said.is_empty())
-    };
-    for (name, becomes) in [("BROKER_ID_COMMAND", "KAFKA_BROKER_ID"), ("RACK_COMMAND", "KAFKA_BROKER_RACK")] {
-        if !variables.contains_key(becomes)
-            && let Some(said) = ask(name)
-        {
-            answered.insert(becomes.to_owned(), said);
-        }
-    }
-    for (name, becomes) in
-        [("HOSTNAME_COMMAND", "KAFKA_ADVERTISED_HOST_NAME"), ("PORT_COMMAND", "KAFKA_ADVERTISED_PORT")]
-    {
-        let Some(said) = ask(name) else { continue };
-        let place = format!("_{{{name}}}");
-        let is_used = variables.values().any(|value| value.contains(&place));
-        for value in answered.values_mut() {
-            *value = value.replace(&place, &said);
-        }
-        if !is_used && !variables.contains_key(becomes) {
-            answered.insert(becomes.to_owned(), said);
-        }
-    }
-    answered
 }
 
 /// The one `server.properties` that is mounted, where it is and whose habit that is.
@@ -218,14 +188,15 @@ fn in_file(path: &str, text: &str, errors: &mut Vec<String>) -> Keys {
 
 /// The keys that variables name, and a sentence for each that names none.
 fn from_names(
-    variables: &BTreeMap<String, String>,
+    answered: &Answered,
     is_all_in_file: bool,
     errors: &mut Vec<String>,
     remarks: &mut Vec<String>,
 ) -> Keys {
     let mut keys = Keys::new();
     let mut ignored: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (variable, value) in variables {
+    for (variable, value) in &answered.variables {
+        let origin = answered.origin(variable);
         let is_own = [BY_HAND, ZOOKEEPER].contains(&variable.as_str());
         if variable.starts_with("OTTLA_") && !is_own {
             errors.push(format!("{variable} is unknown; Ottla has {BY_HAND} and {ZOOKEEPER}"));
@@ -236,13 +207,16 @@ fn from_names(
             }
             Some(Meaning::Key(key)) => match keys.get(&key) {
                 Some((other, Source::Variable(first))) if other != value => errors.push(format!(
-                    "{first} = {other} and {variable} = {value} both set {key}; keep one of them"
+                    "{first} = {other} and {origin} = {value} both set {key}; keep one of them"
                 )),
-                _ => drop(keys.insert(key, (value.clone(), Source::Variable(variable.clone())))),
+                _ => drop(keys.insert(key, (value.clone(), Source::Variable(origin.to_owned())))),
             },
             Some(Meaning::Unknown(key)) => remarks
                 .push(format!("{variable} is ignored: {key} is not a key of Kafka 3.9; check its spelling")),
             Some(Meaning::Nothing(why)) => ignored.entry(why).or_default().push(variable),
+            None if names::is_meant(variable) => {
+                ignored.entry("variables of brokers are written in capitals").or_default().push(variable);
+            }
             Some(Meaning::Own | Meaning::File) | None => {}
         }
     }
@@ -290,7 +264,8 @@ fn zookeeper(
         }
         (None, _) => {
             keys.extend([taken("zookeeper.connect", EMBEDDED)]);
-            for (key, value) in dialect::ALONE {
+            let has_id = keys.contains_key("node.id");
+            for (key, value) in dialect::ALONE.iter().filter(|(key, _)| !has_id || *key != "broker.id") {
                 keys.entry((*key).to_owned()).or_insert(((*value).to_owned(), Source::Dialect));
             }
             true
@@ -309,9 +284,11 @@ fn contradictions(variables: &BTreeMap<String, String>, keys: &Keys, errors: &mu
     if is_yes(variables, "KAFKA_ENABLE_KRAFT") && has_ensemble {
         errors.push("KAFKA_ENABLE_KRAFT asks for KRaft, and zookeeper.connect for ZooKeeper; Ottla works with ZooKeeper only: remove the first".to_owned());
     }
-    let plain = variables.get("ALLOW_PLAINTEXT_LISTENER").map(|value| value.to_lowercase());
-    if matches!(plain.as_deref(), Some("no" | "false" | "0")) {
-        errors.push("ALLOW_PLAINTEXT_LISTENER forbids the only listeners that there are yet; set it to yes or remove it".to_owned());
+    let plain = variables.get("ALLOW_PLAINTEXT_LISTENER").map_or("", String::as_str);
+    match plain.to_lowercase().as_str() {
+        "" | "yes" | "true" | "1" => {}
+        "no" | "false" | "0" => errors.push("ALLOW_PLAINTEXT_LISTENER forbids the only listeners that there are yet; set it to yes or remove it".to_owned()),
+        _ => errors.push(format!("ALLOW_PLAINTEXT_LISTENER = {plain} is none of yes, true, 1 and no, false, 0; set it to yes or remove it")),
     }
     let protocol = variables.get("KAFKA_ZOOKEEPER_PROTOCOL").map_or("PLAINTEXT", String::as_str);
     if !protocol.is_empty() && protocol != "PLAINTEXT" {
@@ -319,13 +296,25 @@ fn contradictions(variables: &BTreeMap<String, String>, keys: &Keys, errors: &mu
     }
 }
 
-fn made(variables: &BTreeMap<String, String>, errors: &mut Vec<String>) -> Vec<NewTopic> {
+/// The topics of KAFKA_CREATE_TOPICS, each once.
+fn made(
+    variables: &BTreeMap<String, String>,
+    errors: &mut Vec<String>,
+    remarks: &mut Vec<String>,
+) -> Vec<NewTopic> {
     let text = variables.get("KAFKA_CREATE_TOPICS").map_or("", String::as_str);
     let separator = variables.get("KAFKA_CREATE_TOPICS_SEPARATOR").map(String::as_str);
-    topics::parse(text, separator).unwrap_or_else(|error| {
+    let mut topics: Vec<NewTopic> = Vec::new();
+    for topic in topics::parse(text, separator).unwrap_or_else(|error| {
         errors.push(error);
         Vec::new()
-    })
+    }) {
+        match topics.iter().any(|other| other.name == topic.name) {
+            true => remarks.push(format!("KAFKA_CREATE_TOPICS names {} twice; the first counts", topic.name)),
+            false => topics.push(topic),
+        }
+    }
+    topics
 }
 
 fn number(variables: &BTreeMap<String, String>, name: &str, errors: &mut Vec<String>) -> Option<u64> {

@@ -120,6 +120,12 @@ pub fn key(variable: &str) -> Option<String> {
     }
 }
 
+/// Whether this, which no image reads, is a broker's variable but for its letters: `kafka_broker_id`.
+pub fn is_meant(variable: &str) -> bool {
+    let capitals = variable.to_ascii_uppercase();
+    capitals != variable && matches!(meaning(&capitals), Some(Meaning::Key(_) | Meaning::Own | Meaning::File))
+}
+
 fn fits(name: &str, variable: &str) -> bool {
     match name.strip_suffix('*') {
         Some(start) => variable.starts_with(start),

@@ -50,6 +50,9 @@ fn check(case: &toml::Table, made: &Plan) {
     for (key, value) in texts(case, "keys") {
         assert_eq!(made.keys.get(&key).map(|(found, _)| found), Some(&value), "{name}: {key}");
     }
+    for key in words(case, "absent") {
+        assert!(!made.keys.contains_key(&key), "{name}: {key}");
+    }
     let text = |field: &str| case.get(field).and_then(toml::Value::as_str);
     if let Some(dialect) = text("dialect") {
         assert_eq!(made.dialect.name, dialect, "{name}");
@@ -100,4 +103,17 @@ fn a_complaint_names_the_variable() {
     let line = made.explain("num.io.threads: \"many\" is not a whole number");
     assert!(line.ends_with("(set by KAFKA_CFG_NUM_IO_THREADS)"), "{line}");
     assert_eq!(made.explain("something else"), "something else");
+}
+
+#[test]
+fn a_key_store_that_is_not_there_would_be_for_nothing() {
+    let env = BTreeMap::from([
+        ("KAFKA_ZOOKEEPER_CONNECT".to_owned(), "zk:2181".to_owned()),
+        ("KAFKA_ADVERTISED_LISTENERS".to_owned(), "SSL://h:9093".to_owned()),
+        ("KAFKA_SSL_KEYSTORE_FILENAME".to_owned(), "broker.jks".to_owned()),
+    ]);
+    let faults = plan("ottla", "box", &env, &Box::default()).expect_err("two faults").0;
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].ends_with("/etc/kafka/secrets/broker.jks, which is not there: mount it"), "{faults:?}");
+    assert!(faults[1].starts_with("listeners: SSL://0.0.0.0:9093 asks for SSL, which"), "{faults:?}");
 }

@@ -1,5 +1,9 @@
 //! `KAFKA_CREATE_TOPICS`: topics to be made once the broker is up (`create-topics.sh` of wurstmeister's image).
 
+use std::collections::BTreeMap;
+
+use crate::config::topic::check_all;
+
 /// A topic to be made unless it is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTopic {
@@ -50,6 +54,8 @@ fn topic(entry: &str) -> Result<NewTopic, String> {
         let (key, value) = pair.and_then(|pair| pair.split_once('=')).ok_or_else(wrong)?;
         configs.push((key.to_owned(), value.to_owned()));
     }
+    let values: BTreeMap<String, String> = configs.iter().cloned().collect();
+    check_all(&values).map_err(|error| format!("KAFKA_CREATE_TOPICS: {entry:?}: {error}"))?;
     Ok(NewTopic {
         name: name.to_owned(),
         partitions: partitions.ok_or_else(wrong)?,

@@ -84,15 +84,19 @@ impl Options {
         self.auth.iter().fold(connector, |connector, (scheme, auth)| connector.with_auth(scheme, auth))
     }
 
+    /// The servers as the connect string names them, each `host` or `host:port`; one without a port is at 2181.
+    pub fn servers(&self) -> Vec<&str> {
+        self.servers_and_chroot().0
+    }
+
     /// The servers, without the blanks and empty parts that ZooKeeper's own clients pass over, and the chroot (empty if
-    /// none). A server without a port is at 2181, by the crate.
-    fn servers_and_chroot(&self) -> (String, &str) {
+    /// none).
+    fn servers_and_chroot(&self) -> (Vec<&str>, &str) {
         let (servers, chroot) = match self.connect.find('/') {
             Some(at) => (&self.connect[..at], self.connect[at..].trim_end_matches('/')),
             None => (self.connect.as_str(), ""),
         };
-        let servers: Vec<&str> = servers.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-        (servers.join(","), chroot)
+        (servers.split(',').map(str::trim).filter(|part| !part.is_empty()).collect(), chroot)
     }
 }
 
@@ -377,7 +381,7 @@ async fn connect_until(options: &Options, timeout: Duration) -> Result<zk::Clien
     let (servers, chroot) = options.servers_and_chroot();
     let deadline = tokio::time::Instant::now() + timeout;
     loop {
-        let error = match options.connector().connect(&servers).await {
+        let error = match options.connector().connect(&servers.join(",")).await {
             Ok(client) => {
                 let acls = acls_of(options.acl, chroot);
                 let directory = create_options(CreateMode::Persistent, &acls);
@@ -541,7 +545,7 @@ mod tests {
         let parsed = |text: &str| {
             let options = Options::new(text);
             let (servers, chroot) = options.servers_and_chroot();
-            (servers, chroot.to_owned())
+            (servers.join(","), chroot.to_owned())
         };
         assert_eq!(parsed("a:1, b ,,c:3/kafka/"), ("a:1,b,c:3".into(), "/kafka".into()));
         assert_eq!(parsed("a"), ("a".into(), String::new()));

@@ -258,7 +258,7 @@ impl Pump {
         loop {
             let options = &self.shared.options;
             let (servers, chroot) = options.servers_and_chroot();
-            match options.connector().with_session(info.clone()).connect(&servers).await {
+            match options.connector().with_session(info.clone()).connect(&servers.join(",")).await {
                 Ok(client) => {
                     let client = enter(client, chroot).ok()?;
                     // The new connection may be to a server behind the one we read from.
