@@ -58,19 +58,20 @@ fn what_was_sent_is_there_and_the_last_line_is_kafkas() {
     assert!(some.iter().all(|value| value.len() == 100 && value.bytes().all(|b| b.is_ascii_uppercase())));
     assert!(some[0] != some[1], "each record has letters of its own");
 
-    produce(&dev, "--topic many --num-records 3000 --payload-monotonic --throughput -1").text();
+    // So many batches that chance does not put all of them into one partition.
+    produce(&dev, "--topic many --num-records 20000 --payload-monotonic --throughput -1").text();
     let counts = count(&dev, "many");
-    assert_eq!(counts.iter().sum::<u64>(), 3_000);
+    assert_eq!(counts.iter().sum::<u64>(), 20_000);
     assert!(counts.iter().filter(|count| **count > 0).count() > 1, "{counts:?}");
     let mut numbers: Vec<u64> =
-        values(&dev, "many", "3000").iter().map(|value| value.parse().unwrap()).collect();
+        values(&dev, "many", "20000").iter().map(|value| value.parse().unwrap()).collect();
     numbers.sort_unstable();
-    assert!(numbers.into_iter().eq(0..3_000));
+    assert!(numbers.into_iter().eq(0..20_000));
 
-    let metric = Regex::new(r"\nMetric Name +Value\n(.*\n)*producer-metrics:record-send-total:\{client-id=perf-producer-client\} +: 2000\.000\n").unwrap();
+    let metric = Regex::new(r"\nMetric Name +Value\n(.*\n)*producer-metrics:record-send-total:\{client-id=perf-producer-client\} +: 20000\.000\n").unwrap();
     for (codec, acks) in [("gzip", "1"), ("lz4", "all"), ("snappy", "0"), ("zstd", "-1")] {
         let options = format!(
-            "--topic packed --num-records 2000 --record-size 50 --throughput -1 --print-metrics --producer-props \
+            "--topic packed --num-records 20000 --record-size 50 --throughput -1 --print-metrics --producer-props \
              bootstrap.servers={} compression.type={codec} acks={acks} batch.size=4000 enable.metrics.push=false",
             dev.bootstrap
         );
@@ -81,10 +82,10 @@ fn what_was_sent_is_there_and_the_last_line_is_kafkas() {
         sent(text.lines().next().unwrap());
     }
     let deadline = Instant::now() + Duration::from_secs(10);
-    while count(&dev, "packed") != [8_000] {
+    while count(&dev, "packed") != [80_000] {
         assert!(Instant::now() < deadline, "{:?}: without acks it takes a moment", count(&dev, "packed"));
     }
-    assert_eq!(values(&dev, "packed", "8000").len(), 8_000);
+    assert_eq!(values(&dev, "packed", "80000").len(), 80_000);
 }
 
 #[test]

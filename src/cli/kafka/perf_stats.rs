@@ -105,9 +105,11 @@ impl Stats {
     fn window_line(&self, now_ms: i64) -> String {
         let (records, mb, latency) = self.window.rates(now_ms);
         format!(
-            "{} records sent, {records:.1} records/sec ({mb:.2} MB/sec), {latency:.1} ms avg latency, {:.1} ms max \
-             latency.",
-            self.window.records, self.window.latency_max_ms as f64
+            "{} records sent, {} records/sec ({} MB/sec), {latency:.1} ms avg latency, {:.1} ms max latency.",
+            self.window.records,
+            decimal(records, 1),
+            decimal(mb, 2),
+            self.window.latency_max_ms as f64
         )
     }
 
@@ -120,9 +122,11 @@ impl Stats {
             self.samples.get(at).copied().unwrap_or(0)
         };
         format!(
-            "{} records sent, {records:.6} records/sec ({mb:.2} MB/sec), {latency:.2} ms avg latency, {:.2} ms max \
-             latency, {} ms 50th, {} ms 95th, {} ms 99th, {} ms 99.9th.",
+            "{} records sent, {} records/sec ({} MB/sec), {latency:.2} ms avg latency, {:.2} ms max latency, {} ms 50th, \
+             {} ms 95th, {} ms 99th, {} ms 99.9th.",
             self.total.records,
+            decimal(records, 6),
+            decimal(mb, 2),
             self.total.latency_max_ms as f64,
             below(0.5),
             below(0.95),
@@ -147,6 +151,11 @@ impl Stats {
     }
 }
 
+/// As Java writes it, also where there was no time.
+fn decimal(number: f64, digits: usize) -> String {
+    if number.is_infinite() { "Infinity".into() } else { format!("{number:.digits$}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +177,13 @@ mod tests {
         );
         let none = Stats::new(1, 0).total_line(10);
         assert!(none.starts_with("0 records sent, 0.000000 records/sec (0.00 MB/sec), NaN ms avg"), "{none}");
+        let mut quick = Stats::new(1, 7);
+        quick.arrived(&[mark(7, 1)], 7).unwrap();
+        let line = quick.total_line(7);
+        assert!(
+            line.starts_with("1 records sent, Infinity records/sec (Infinity MB/sec), 0.00 ms avg"),
+            "{line}"
+        );
     }
 
     #[test]
