@@ -221,7 +221,7 @@ fn leaders_are_elected() {
         (unknown.code, unknown.out.as_str(), unknown.err.as_str()),
         (
             Some(1),
-            "Error completing leader election (PREFERRED) for partition: nobody-0: org.apache.kafka.common.errors.UnknownTopicOrPartitionException: This server does not host this topic-partition.\n",
+            "Error completing leader election (PREFERRED) for partition: nobody-0: org.apache.kafka.common.errors.UnknownTopicOrPartitionException: The partition does not exist.\n",
             "1 replica(s) could not be elected\n"
         )
     );
