@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{config, first_topics, logging, serve};
+use super::{config, engine, first_topics, logging, serve};
 use crate::admin::validation::validate_topic_name;
 use crate::config::broker::BrokerConfig;
 use crate::config::environment::dialect::DIALECTS;
+use crate::config::environment::mapped::{Mapped, SOCKET};
 use crate::config::environment::topics::NewTopic;
 use crate::config::environment::{self, Outside, Plan, Source};
 use crate::config::keys::{Kind, broker_key};
@@ -117,17 +118,17 @@ fn own_address(config: &BrokerConfig) -> String {
 ///
 /// The commands among the variables say what this broker tells others, and are not run where they have no part in the address: they
 /// may be slow, and this is asked every few seconds. Whether they have shows when two answers that any of them might give make the
-/// same address.
+/// same address. The Docker engine is never asked: the port of the host is none of this address.
 pub fn own_broker() -> Result<String, String> {
     let with = |outside: &dyn Outside| Ok(own_address(&checked(&planned("", outside)?)?.0));
-    match (with(&Supposed("1")), with(&Supposed("2"))) {
+    match (with(&Supposed(Some("1"))), with(&Supposed(Some("2")))) {
         (Ok(one), Ok(other)) if one == other => Ok(one),
-        (_, _) => with(&Here),
+        (_, _) => with(&Supposed(None)),
     }
 }
 
-/// This machine, with this for the answer of every command.
-struct Supposed(&'static str);
+/// This machine without a Docker engine, with this, if anything, for the answer of every command.
+struct Supposed(Option<&'static str>);
 
 impl Outside for Supposed {
     fn file(&self, path: &str) -> Result<Option<String>, String> {
@@ -138,8 +139,12 @@ impl Outside for Supposed {
         Here.is_mounted(path)
     }
 
-    fn run(&self, _: &str) -> Result<String, String> {
-        Ok(self.0.to_owned())
+    fn run(&self, command: &str) -> Result<String, String> {
+        self.0.map_or_else(|| Here.run(command), |said| Ok(said.to_owned()))
+    }
+
+    fn mapped_port(&self, _: &str, _: u16) -> Result<Mapped, String> {
+        Ok(Mapped::NoEngine)
     }
 }
 
@@ -199,5 +204,9 @@ impl Outside for Here {
                 String::from_utf8_lossy(&output.stderr).trim()
             )),
         }
+    }
+
+    fn mapped_port(&self, container: &str, port: u16) -> Result<Mapped, String> {
+        engine::mapped_port(Path::new(SOCKET), container, port)
     }
 }

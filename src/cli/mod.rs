@@ -6,6 +6,7 @@ pub mod config;
 mod connect;
 pub mod consume;
 pub mod container;
+mod engine;
 mod explain;
 mod first_topics;
 pub mod groups;

@@ -46,6 +46,12 @@ impl Answered {
     pub fn origin<'a>(&self, variable: &'a str) -> &'a str {
         self.given_by.get(variable).copied().unwrap_or(variable)
     }
+
+    /// Sets `variable` to what was asked of `origin`.
+    pub fn give(&mut self, variable: &'static str, value: String, origin: &'static str) {
+        self.variables.insert(variable.to_owned(), value);
+        self.given_by.insert(variable, origin);
+    }
 }
 
 /// Asks every command; a sentence for each that fails or prints what cannot be meant.
@@ -61,27 +67,47 @@ pub fn answer(
         if is_given && !fills {
             continue;
         }
+        let place = format!("_{{{name}}}");
+        let is_used = *fills && variables.values().any(|value| value.contains(&place));
+        let remedy = || without_docker(must, command, is_used.then_some(&place), becomes);
         let said = match outside.run(command) {
             Ok(said) => said.trim().to_owned(),
             Err(error) => {
-                errors.push(format!("{name}: {error}"));
+                errors.push(format!("{name}: {error}{}", remedy()));
                 continue;
             }
         };
         if let Some(what) = must.refuses(&said) {
-            errors.push(format!("{name}: {command:?} prints {said:?}, which is no {what}"));
+            let remedy = if said.is_empty() { remedy() } else { String::new() };
+            errors.push(format!("{name}: {command:?} prints {said:?}, which is no {what}{remedy}"));
             continue;
         }
-        let place = format!("_{{{name}}}");
-        let is_used = *fills && variables.values().any(|value| value.contains(&place));
         if is_used {
             for value in answered.variables.values_mut() {
                 *value = value.replace(&place, &said);
             }
         } else if !is_given && !said.is_empty() {
-            answered.variables.insert((*becomes).to_owned(), said);
-            answered.given_by.insert(becomes, name);
+            answered.give(becomes, said, name);
         }
     }
     answered
+}
+
+/// What to do where `command` wants a Docker client: in a pipe, its absence shows only as an answer that is empty.
+fn without_docker(must: &Answer, command: &str, place: Option<&String>, becomes: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !command.split(|c| !is_part(c)).any(|word| word == "docker") {
+        return String::new();
+    }
+    let remedy = match (must, place) {
+        (Answer::Host | Answer::Port, Some(place)) => {
+            format!("write what it would print in place of {place}")
+        }
+        (Answer::Port, None) => format!(
+            "leave it and {becomes} away and mount {}, or set {becomes} to the port of the host",
+            super::mapped::SOCKET
+        ),
+        (_, _) => format!("leave it away and set {becomes}"),
+    };
+    format!("; Ottla's image has no docker client: {remedy}")
 }

@@ -28,6 +28,8 @@ pub struct Dialect {
     pub files: &'static [&'static str],
     /// Whether variables are for nothing once that is mounted.
     pub file_wins: bool,
+    /// Whether Docker is asked for the port that is advertised.
+    pub asks_docker: bool,
     /// What holds without a word, beyond Kafka's defaults.
     pub base: &'static [(&'static str, &'static str)],
 }
@@ -63,6 +65,7 @@ pub const DIALECTS: &[Dialect] = &[
         data: "/var/lib/ottla/data",
         files: &["/etc/ottla/server.properties"],
         file_wins: false,
+        asks_docker: false,
         base: &[],
     },
     Dialect {
@@ -73,6 +76,7 @@ pub const DIALECTS: &[Dialect] = &[
         data: "/var/lib/ottla/data",
         files: &["/mnt/shared/config/server.properties", "/opt/kafka/config/server.properties"],
         file_wins: false,
+        asks_docker: false,
         base: &[],
     },
     Dialect {
@@ -83,6 +87,7 @@ pub const DIALECTS: &[Dialect] = &[
         data: "/var/lib/kafka/data",
         files: &["/etc/kafka/server.properties", "/etc/kafka/kafka.properties"],
         file_wins: false,
+        asks_docker: false,
         base: &[],
     },
     Dialect {
@@ -101,6 +106,7 @@ pub const DIALECTS: &[Dialect] = &[
         data: "/bitnami/kafka/data",
         files: &["/bitnami/kafka/config/server.properties", "/opt/bitnami/kafka/config/server.properties"],
         file_wins: true,
+        asks_docker: false,
         base: ARCHIVE,
     },
     Dialect {
@@ -123,6 +129,7 @@ pub const DIALECTS: &[Dialect] = &[
         data: "/kafka/kafka-logs-{host}",
         files: &[],
         file_wins: false,
+        asks_docker: true,
         base: ARCHIVE,
     },
 ];

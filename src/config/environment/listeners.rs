@@ -2,20 +2,31 @@
 //!
 //! Sources: `cub listeners` of Confluent's image, `configure` of Apache's, `start-kafka.sh` of wurstmeister's.
 
+use std::collections::BTreeMap;
+
 use super::commands::Answered;
 use super::{Keys, Source};
 
-const PORT: &str = "9092";
-const ADVERTISED: [&str; 2] = ["KAFKA_ADVERTISED_HOST_NAME", "KAFKA_ADVERTISED_PORT"];
+/// What is bound without a word.
+pub const PORT: &str = "9092";
+/// The host and the port that clients are told.
+pub const ADVERTISED: [&str; 2] = ["KAFKA_ADVERTISED_HOST_NAME", "KAFKA_ADVERTISED_PORT"];
+
+/// The older variable of the port that is bound, and its value if it is set.
+pub fn own_port(variables: &BTreeMap<String, String>) -> (&'static str, Option<&str>) {
+    let of = |name: &str| variables.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    // Kubernetes puts an URL there.
+    match of("KAFKA_PORT").filter(|port| !port.contains("://")) {
+        Some(port) => ("KAFKA_PORT", Some(port)),
+        None => ("KAFKA_PORT_NUMBER", of("KAFKA_PORT_NUMBER")),
+    }
+}
 
 /// Completes `keys` from the older variables of hosts and ports, and binds to all addresses what is only advertised.
 /// Ports that are none are told.
 pub fn complete(keys: &mut Keys, answered: &Answered, errors: &mut Vec<String>, remarks: &mut Vec<String>) {
     let of = |name: &str| answered.variables.get(name).map(String::as_str).filter(|value| !value.is_empty());
-    // Kubernetes puts an URL there.
-    let general_port = of("KAFKA_PORT").filter(|port| !port.contains("://"));
-    let own_variable = if general_port.is_some() { "KAFKA_PORT" } else { "KAFKA_PORT_NUMBER" };
-    let own_port = general_port.or(of("KAFKA_PORT_NUMBER"));
+    let (own_variable, own_port) = own_port(&answered.variables);
     let (host, port) = (of(ADVERTISED[0]), of(ADVERTISED[1]));
     // Whatever of them is set made the value.
     let set = |keys: &mut Keys, key: &str, value: String, variables: &[&'static str]| {

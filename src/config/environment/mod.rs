@@ -8,6 +8,7 @@
 mod commands;
 pub mod dialect;
 mod listeners;
+pub mod mapped;
 pub mod names;
 mod secrets;
 pub mod topics;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 
 use self::commands::Answered;
 use self::dialect::{BY_HAND, DIALECTS, Dialect};
+use self::mapped::Mapped;
 use self::names::Meaning;
 use self::topics::NewTopic;
 use super::listeners::Listeners;
@@ -42,6 +44,8 @@ pub trait Outside {
     fn is_mounted(&self, path: &str) -> bool;
     /// What a command of the shell prints.
     fn run(&self, command: &str) -> Result<String, String>;
+    /// Which port of the host the Docker engine maps to `port` of the container. The error ends with what to do.
+    fn mapped_port(&self, container: &str, port: u16) -> Result<Mapped, String>;
 }
 
 /// Where a value comes from.
@@ -106,14 +110,17 @@ pub fn plan(
     outside: &dyn Outside,
 ) -> Result<Plan, ConfigErrors> {
     let (mut errors, mut remarks) = (Vec::new(), Vec::new());
-    let answered = &commands::answer(variables, outside, &mut errors);
-    let variables = &answered.variables;
+    let mut answered = commands::answer(variables, outside, &mut errors);
     let file = mounted_file(outside, &mut errors);
     let owner = file.as_ref().map(|(owner, ..)| *owner);
-    let dialect = dialect::choose(called, hostname, variables, owner, outside)
+    let dialect = dialect::choose(called, hostname, &answered.variables, owner, outside)
         .map_err(|error| ConfigErrors(vec![error]))?;
     let is_all_in_file = dialect.file_wins && file.is_some();
     let has_file = file.is_some();
+    if dialect.asks_docker && !has_file {
+        mapped::ask(hostname, &mut answered, outside, &mut errors, &mut remarks);
+    }
+    let (answered, variables) = (&answered, &answered.variables);
     let mut keys = match file {
         Some((_, path, text)) => in_file(path, &text, &mut errors),
         None => dialect.base.iter().map(|(key, value)| taken(key, value)).collect(),
@@ -125,7 +132,9 @@ pub fn plan(
     }
     let is_bare = own.is_empty() && !has_file;
     keys.extend(own);
-    let is_embedded = zookeeper(variables, is_bare, &mut keys, &mut errors);
+    // What nothing knows may be the ensemble, misspelt: a broker of its own beside it would not be seen for what it is.
+    let is_alone = is_bare && !variables.keys().any(|variable| is_mistaken(variable));
+    let is_embedded = zookeeper(variables, is_alone, &mut keys, &mut errors);
     if is_bare && is_embedded {
         keys.extend([
             taken("listeners", "PLAINTEXT://:9092"),
@@ -227,10 +236,18 @@ fn from_names(
     keys
 }
 
-/// Whether the broker brings its own ZooKeeper, and where it is then.
+/// Whether `variable` is meant for the broker, and nothing knows it.
+fn is_mistaken(variable: &str) -> bool {
+    match names::meaning(variable) {
+        Some(meaning) => matches!(meaning, Meaning::Unknown(_)),
+        None => names::is_meant(variable),
+    }
+}
+
+/// Whether the broker brings its own ZooKeeper, and where it is then. It does without a word where it `is_alone`: nothing is set.
 fn zookeeper(
     variables: &BTreeMap<String, String>,
-    is_bare: bool,
+    is_alone: bool,
     keys: &mut Keys,
     errors: &mut Vec<String>,
 ) -> bool {
@@ -251,7 +268,7 @@ fn zookeeper(
             false
         }
         (Some(_), None) => false,
-        (None, None) if !is_bare => {
+        (None, None) if !is_alone => {
             let kraft =
                 keys.keys().any(|key| key == "process.roles") || is_yes(variables, "KAFKA_ENABLE_KRAFT");
             errors.push(match kraft {
