@@ -368,7 +368,12 @@ def up(options):
         cluster.save()
         names = {"real": "Apache ZooKeeper", "embedded": "Ottla's own ZooKeeper"}
         say(f"starting {', '.join(down)} ({names[cluster.kind]})" if down else "all of it runs already")
-        cluster.start(list(cluster.parts))
+        try:
+            cluster.start(list(cluster.parts))
+        except Trouble as trouble:
+            runs = [name for name in cluster.parts if cluster.pid(name)]
+            stop = call("down", options.data)
+            raise Trouble(f"{trouble}; {', '.join(runs)} {'runs' if len(runs) == 1 else 'run'} on: {stop}" if runs else trouble) from None
         if down:
             say(f"up after {time.monotonic() - began:.1f} s\n")
     show(cluster)

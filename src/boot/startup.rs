@@ -148,6 +148,7 @@ pub async fn enter(loaded: Loaded, endpoints: Vec<Endpoint>) -> Result<(Running,
     let replicas = Arc::new(ReplicaManager::new(parts.partitions(), logs, parts.configs.clone(), marks));
     let broker = parts.assemble(replicas).await;
     broker.throttles_changed(None);
+    refuse_taken(&*parts.store, broker_id, &endpoints).await?;
     let (stopper, stop) = stop_pair();
     tasks::watch_dirs(&broker, &stop);
     register(&broker, endpoints.clone(), last_change, &parts, &stop).await?;
@@ -464,6 +465,27 @@ fn listener_limits(config: &BrokerConfig, endpoint: &Endpoint) -> ListenerLimits
         rate: number("max.connection.creation.rate"),
         protected: *name == config.listeners.inter_broker && config.listeners.bind.len() > 1,
     }
+}
+
+/// Two brokers at one address would each get the other's requests: the controller's commands among them. Source:
+/// `KafkaServer.createBrokerInfo`.
+async fn refuse_taken(store: &dyn Store, id: i32, endpoints: &[Endpoint]) -> Result<(), String> {
+    let live = brokers::list(store).await.map_err(|error| error.to_string())?;
+    for other in live.iter().filter(|other| other.id != id) {
+        let has = |own: &&Endpoint| {
+            let theirs = &other.registration.endpoints;
+            theirs.iter().any(|at| at.host == own.host && at.port == i32::from(own.port))
+        };
+        let taken: Vec<String> = endpoints.iter().filter(has).map(Endpoint::to_string).collect();
+        if !taken.is_empty() {
+            let (taken, other) = (taken.join(","), other.id);
+            return Err(format!(
+                "advertised.listeners: {taken} is registered by broker {other} already; give each broker a host and port \
+                 of its own (if this is broker {other} under a new id, wait until its old session has ended)"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Registers this broker, and watches from then on.

@@ -265,7 +265,7 @@ fn wrong_usage_is_said_in_kafkas_words() {
         (
             PRODUCER,
             &format!("{whole} --producer-props bootstrap.servers=h:1 --transaction-duration-ms 100"),
-            "this tool has no transactions".to_owned(),
+            "Ottla has no transactions yet".to_owned(),
         ),
         (
             PRODUCER,

@@ -117,3 +117,17 @@ async fn what_a_topic_sets_at_its_birth_is_in_force_at_every_leader_and_goes_wit
     .await;
     assert_eq!(judged(nodes, "narrow").await, [ErrorCode::None; 2]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_brokers_cannot_be_at_one_address() {
+    let zk = Zk::start().await;
+    let mut one = Node::start(&zk, 1, &[]).await;
+    let address = format!("PLAINTEXT://127.0.0.1:{}", one.port());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut two = Node::at(2, dir.path().join("logs"), &[("advertised.listeners", address.as_str())]);
+    let refused = two.try_start(&zk).await.expect_err("the address is broker 1's");
+    let why = format!("{address} is registered by broker 1 already");
+    assert!(refused.contains(&why), "{refused}");
+    one.stop().await;
+    two.try_start(&zk).await.expect("nobody has the address any more");
+}

@@ -130,7 +130,7 @@ pub const ABSENT: &[Absent] = &[
     Absent {
         name: "kafka-transactions",
         class: "org.apache.kafka.tools.TransactionsCommand",
-        why: "this lists, describes and ends transactions; run the one of Kafka's tarball, which works with Ottla",
+        why: "Ottla's brokers have no transactions yet; the one of Kafka's tarball lists and describes, and finds none",
     },
     Absent {
         name: "kafka-verifiable-consumer",

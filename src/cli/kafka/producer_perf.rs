@@ -125,8 +125,8 @@ impl Job {
         let duration = arguments.number::<i64>("--transaction-duration-ms", "Long")?;
         let settings = settings(arguments)?;
         if duration.is_some_and(|duration| duration > 0) || settings.contains_key("transactional.id") {
-            return Err("this tool has no transactions: leave out --transaction-duration-ms and transactional.id, or \
-                        run the producer-perf-test of Kafka's tarball, which works with Ottla"
+            return Err("Ottla has no transactions yet, neither this tool nor its brokers: leave out \
+                        --transactional-id, --transaction-duration-ms and transactional.id"
                 .into());
         }
         let rate = arguments.number::<f64>("--throughput", "Double")?.filter(|rate| *rate >= 0.0);
