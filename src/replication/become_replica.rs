@@ -58,6 +58,16 @@ const NEW_AT_ONCE: usize = 8;
 const EPOCH_DURING_DELETE: i32 = -2;
 const NO_EPOCH: i32 = -1;
 
+/// Whether the role goes on. In a term that this leader was not told of another one may have led: what it knows of its followers'
+/// logs is from before they followed that one, and says nothing of what they have now. (`Partition.makeLeader` asks only whether it
+/// led before; seed 172 of the simulation is what comes of that.)
+fn goes_on(before: &Leadership, now: &Leadership) -> bool {
+    match (before.role, now.role) {
+        (Role::Leader, Role::Leader) => before.leader_epoch.checked_add(1) == Some(now.leader_epoch),
+        (before, now) => before == now,
+    }
+}
+
 impl Leadership {
     fn taken(&self) -> Taken {
         Taken { role: self.role, since: self.since }
@@ -194,12 +204,12 @@ impl ReplicaManager {
     ) -> Result<Taken, ErrorCode> {
         let taken = {
             let mut state = partition.lock();
-            let led = state.leadership.role == Role::Leader;
-            if state.leadership.role == leadership.role {
+            let goes_on = goes_on(&state.leadership, &leadership);
+            if goes_on {
                 leadership.since = state.leadership.since;
             }
             let taken = leadership.taken();
-            let before = state.isr.take().filter(|_| led);
+            let before = state.isr.take().filter(|_| goes_on);
             state.leadership = leadership;
             if state.topic_id.is_zero() {
                 state.topic_id = topic_id;

@@ -39,7 +39,7 @@ pub struct Leadership {
     /// Term of the leader.
     pub leader_epoch: i32,
     /// Term in which this broker took the role that it has had ever since. A leader that goes on in a new term, because
-    /// its ISR or its replicas changed, has cut nothing away.
+    /// its ISR or its replicas changed, has cut nothing away; one that missed a term may have.
     pub since: i32,
     /// Version of the state znode.
     pub partition_epoch: i32,

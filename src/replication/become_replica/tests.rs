@@ -82,6 +82,7 @@ fn a_leader_that_goes_on_leads_since_it_began() {
     assert_eq!(since(4, 2, 2), (3, Some(3)), "its ISR changed");
     assert_eq!(since(5, 3, 1), (5, None), "another one leads");
     assert_eq!(since(6, 4, 2), (6, Some(6)), "what the first leadership left may be cut away");
+    assert_eq!(since(8, 5, 2), (8, Some(8)), "another one may have led in a term it was not told of");
 }
 
 #[test]
