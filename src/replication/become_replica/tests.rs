@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
 use crate::config::load::Settings;
 use crate::metadata::cache::MetadataCache;
 use crate::metadata::configs::ConfigCache;
+use crate::protocol::records::{BatchBuilder, BatchOptions, NewRecord};
 use crate::replication::alter_partition::AlterQueue;
 use crate::storage::dirs::LogDir;
 use crate::storage::fs::Fs;
@@ -70,6 +73,13 @@ fn leadership(broker: &ReplicaManager) -> (Role, i32, i32, i32) {
     (known.role, known.leader, known.leader_epoch, known.partition_epoch)
 }
 
+fn one_record() -> Bytes {
+    let mut batch = BatchBuilder::new(BatchOptions::default());
+    let record = NewRecord { timestamp: 1, key: None, value: Some(b"v"), headers: &[] };
+    batch.append(&record).expect("it fits");
+    batch.finish().expect("a batch").into()
+}
+
 /// A new term of the same leader is no new leadership: it has cut nothing away.
 #[test]
 fn a_leader_that_goes_on_leads_since_it_began() {
@@ -83,6 +93,31 @@ fn a_leader_that_goes_on_leads_since_it_began() {
     assert_eq!(since(5, 3, 1), (5, None), "another one leads");
     assert_eq!(since(6, 4, 2), (6, Some(6)), "what the first leadership left may be cut away");
     assert_eq!(since(8, 5, 2), (8, Some(8)), "another one may have led in a term it was not told of");
+}
+
+/// Seed 172 of the simulation: a follower that followed another leader in the term between may have cut its log back.
+#[test]
+fn a_leader_that_missed_a_term_forgets_what_its_followers_had() {
+    for (next, mark, why) in [(4, 2, "the same followers"), (5, 0, "somebody else may have led in term 4")] {
+        let broker = broker(&SimFs::new(1), &[]);
+        let of = |isr: &[i32], epoch, version| LeaderAndIsrPartitionState {
+            isr: isr.to_vec(),
+            replicas: vec![1, 2, 3],
+            ..told(2, epoch, version)
+        };
+        tell(&broker, "t", ID, &of(&[1, 2, 3], 3, 1));
+        let partition = broker.partition("t", 0).expect("it is here");
+        for _ in 0..2 {
+            partition.append_as_leader(&one_record(), 1, Origin::Client, NOW).expect("it leads");
+        }
+        partition.on_follower_fetch(1, 3, (2, 0), 2).expect("a follower that has both records");
+        let log = partition.lock().log.clone().expect("a log");
+        assert_eq!(log.high_watermark(), 0, "broker 3 has none of them");
+        tell(&broker, "t", ID, &of(&[1, 2], next, 2));
+        assert_eq!(log.high_watermark(), mark, "{why}");
+        partition.on_follower_fetch(1, next, (2, 0), 2).expect("it has them still");
+        assert_eq!(log.high_watermark(), 2);
+    }
 }
 
 #[test]
@@ -159,16 +194,7 @@ fn a_checkpoint_before_the_controllers_first_word_keeps_the_marks() {
         tell(&broker, "t", ID, &told(2, 5, 9));
         let log = log_of(&broker);
         for _ in 0..3 {
-            let options = crate::protocol::records::BatchOptions::default();
-            let mut batch = crate::protocol::records::BatchBuilder::new(options);
-            let record = crate::protocol::records::NewRecord {
-                timestamp: 1,
-                key: None,
-                value: Some(b"v"),
-                headers: &[],
-            };
-            batch.append(&record).expect("it fits");
-            let records = batch.finish().expect("a batch").into();
+            let records = one_record();
             log.append_as_leader(&records, 5, Origin::Client, NOW).expect("it is appended");
         }
         broker.logs.shutdown(1, NOW);

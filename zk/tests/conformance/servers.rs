@@ -151,6 +151,12 @@ impl EmbeddedServer {
 
     async fn restart(&mut self) {
         drop(self.server.take());
+        // Its socket is closed when the runtime has dropped the task that accepts, a moment after the server itself.
+        let started = Instant::now();
+        while TcpListener::bind(("127.0.0.1", self.port)).is_err() {
+            assert!(started.elapsed() < Duration::from_secs(30), "port {} stays taken", self.port);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let options = server::Options {
             listen: ([127, 0, 0, 1], self.port).into(),
             data_dir: Some(self.directory.path().into()),
